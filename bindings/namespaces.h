@@ -1,0 +1,17 @@
+/* The namespaces of bpf.core, one bindings/NAME.c each with `int open_NAME(lua_State *L)`. */
+#ifndef BINDINGS_NAMESPACES_H
+#define BINDINGS_NAMESPACES_H
+
+#include <lua.h>
+
+/* In bpfctl's executable: nothing but libc. */
+#define LIGHT_NAMESPACES(X) X(socket) X(system)
+
+#define FULL_NAMESPACES(X)                                                                         \
+	LIGHT_NAMESPACES(X)                                                                        \
+	X(object) X(program) X(map) X(link) X(pin) X(network) X(btf) X(chain) X(database)
+
+#define DECLARE_OPENER(name) int open_##name(lua_State *L);
+FULL_NAMESPACES(DECLARE_OPENER)
+
+#endif
