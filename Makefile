@@ -20,5 +20,84 @@ MAINS     := core/host.c core/bpfd.c core/bpfctl.c
 CORE_C    := $(filter-out $(MAINS),$(wildcard core/*.c core/chain/*.c))
 BINDING_C := $(wildcard bindings/*.c)
 LUA_FILES := $(shell find lua -name '*.lua' | sort)
-LIGHT_C   := core/socket.c core/system.c bindings/socket.c bindings/system.c bindings/error.c
+LIGHT_C   := $(wildcard core/socket.c core/system.c bindings/socket.c bindings/system.c bindings/error.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+LINT_LUA := lua spec scripts
+SPEC_ENV  = LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;" \
+	    LUA_CPATH="$(CURDIR)/$(BUILD)/?.so;;" BUILD="$(abspath $(BUILD))"
+
+SPEC_OBJECTS    := $(patsubst spec/objects/%.bpf.c,$(BUILD)/objects/%.o,$(wildcard spec/objects/*.bpf.c))
+EXAMPLE_SOURCES := $(shell find examples -name '*.bpf.c' 2>/dev/null)
+EXAMPLE_OBJECTS := $(patsubst examples/%.bpf.c,$(BUILD)/examples/%.o,$(EXAMPLE_SOURCES))
+OWN_BPF_C       := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.embed.c,$(wildcard bpf/*.bpf.c))
+
+.PHONY: all clean install lint objects
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/bpf/core.so $(BUILD)/bpfd $(BUILD)/bpfctl $(EXAMPLE_OBJECTS)
+
+CORE_O := $(call object_files,$(CORE_C) $(BINDING_C)) $(OWN_BPF_C:.c=.o)
+
+$(BUILD)/bpf/core.so: $(CORE_O)
+	@mkdir -p $(@D)
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -o $@ $^ $(filter-out -llua%,$(call pkg,libs,$(CORE_LIBRARIES)))
+
+$(BUILD)/bpfd: $(call object_files,core/bpfd.c core/host.c) $(BUILD)/embedded-bpfd.o $(CORE_O)
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,$(CORE_LIBRARIES))
+
+$(BUILD)/bpfctl: $(call object_files,core/bpfctl.c core/host.c $(LIGHT_C)) $(BUILD)/embedded-bpfctl.o
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,$(LIGHT_LIBRARIES))
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: $(BUILD)/%.c
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+# The whole of lua/ as bytecode; bpfctl does not carry the daemon, nor bpfd the command line.
+$(BUILD)/embedded-bpfd.c: scripts/embed.lua $(LUA_FILES)
+	@mkdir -p $(@D)
+	$(LUA) scripts/embed.lua lua $(filter-out lua/bpfctl/%,$(LUA_FILES)) >$@
+$(BUILD)/embedded-bpfctl.c: scripts/embed.lua $(LUA_FILES)
+	@mkdir -p $(@D)
+	$(LUA) scripts/embed.lua lua $(filter-out lua/bpfd/%,$(LUA_FILES)) >$@
+
+# BPF programs: ours (embedded into core), the specs' and the examples.
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Werror -I/usr/include/$(shell $(CC) -print-multiarch)
+define compile_bpf
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+endef
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(compile_bpf)
+$(BUILD)/bpf/%.embed.c: $(BUILD)/bpf/%.bpf.o scripts/embed.lua
+	$(LUA) scripts/embed.lua --bytes $(subst -,_,$*)_object $< >$@
+$(BUILD)/objects/%.o: spec/objects/%.bpf.c
+	$(compile_bpf)
+$(BUILD)/examples/%.o: examples/%.bpf.c
+	$(compile_bpf)
+objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.4/bpf
+	install -m 0755 $(BUILD)/bpfd $(DESTDIR)$(PREFIX)/sbin/bpfd
+	install -m 0755 $(BUILD)/bpfctl $(DESTDIR)$(PREFIX)/bin/bpfctl
+	install -m 0755 $(BUILD)/bpf/core.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/bpf/core.so
+	cd lua && find bpf -name '*.lua' -exec install -D -m 0644 {} $(DESTDIR)$(abspath $(PREFIX))/share/lua/5.4/{} \;
+	cd $(BUILD)/examples && find . -name '*.o' -exec install -D -m 0644 {} \
+		$(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
+
+lint:
+	luacheck --quiet $(LINT_LUA)
+	$(MAKE) --no-print-directory BUILD=$(BUILD) all objects
+	clang-format --dry-run -Werror $(filter-out $(wildcard bindings/namespaces.h), \
+		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] bpf/*.bpf.c))
+
+clean:
+	rm -rf $(BUILD)
+
+-include scripts/vm/*.mk
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -14,4 +14,6 @@
 #define DECLARE_OPENER(name) int open_##name(lua_State *L);
 FULL_NAMESPACES(DECLARE_OPENER)
 
+int luaopen_bpf_core(lua_State *L);
+
 #endif

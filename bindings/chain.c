@@ -1,0 +1,9 @@
+#include <lauxlib.h>
+
+#include "bindings/namespaces.h"
+
+int open_chain(lua_State *L)
+{
+	lua_newtable(L);
+	return 1;
+}

@@ -1,0 +1,130 @@
+#include <stdio.h>
+#include <string.h>
+#include <lauxlib.h>
+#include <lualib.h>
+
+#include "core/host.h"
+
+#define EXIT_SOFTWARE 70
+
+static int search_embedded(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	const struct embedded_module *module;
+
+	for (module = embedded_modules; module->name; module++) {
+		if (strcmp(module->name, name))
+			continue;
+		if (luaL_loadbufferx(L, module->chunk, module->size, name, "b"))
+			return lua_error(L);
+		lua_pushliteral(L, ":embedded:");
+		return 2;
+	}
+	lua_pushfstring(L, "no embedded module '%s'", name);
+	return 1;
+}
+
+/* A root process must not run code from the directory that it happens to stand in. */
+static void drop_relative_entries(lua_State *L, const char *field)
+{
+	const char *entry;
+	luaL_Buffer kept;
+
+	lua_getfield(L, -1, field);
+	entry = lua_tostring(L, -1);
+	luaL_buffinit(L, &kept);
+	while (entry && *entry) {
+		size_t length = strcspn(entry, ";");
+
+		if (*entry == '/') {
+			luaL_addlstring(&kept, entry, length);
+			luaL_addchar(&kept, ';');
+		}
+		entry += length;
+		entry += strspn(entry, ";");
+	}
+	luaL_pushresult(&kept);
+	lua_setfield(L, -3, field);
+	lua_pop(L, 1);
+}
+
+static void set_up_modules(lua_State *L, const struct host_options *options)
+{
+	lua_getglobal(L, "package");
+	drop_relative_entries(L, "path");
+	drop_relative_entries(L, "cpath");
+
+	lua_getfield(L, -1, "preload");
+	lua_pushcfunction(L, options->open_core);
+	lua_setfield(L, -2, "bpf.core");
+	lua_pop(L, 1);
+
+	lua_getfield(L, -1, "searchers");
+	for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i >= 2; i--) {
+		lua_rawgeti(L, -1, i);
+		lua_rawseti(L, -2, i + 1);
+	}
+	lua_pushcfunction(L, search_embedded);
+	lua_rawseti(L, -2, 2);
+	lua_pop(L, 2);
+}
+
+static int with_traceback(lua_State *L)
+{
+	luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
+	return 1;
+}
+
+struct invocation {
+	int argc;
+	char **argv;
+	const struct host_options *options;
+};
+
+static int run(lua_State *L)
+{
+	const struct invocation *call = lua_touserdata(L, 1);
+
+	if (!call->options->trust_environment) {
+		lua_pushboolean(L, 1);
+		lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+	}
+	luaL_openlibs(L);
+	set_up_modules(L, call->options);
+	lua_warning(L, "@on", 0);
+
+	lua_pushcfunction(L, with_traceback);
+	lua_getglobal(L, "require");
+	lua_pushstring(L, call->options->module);
+	lua_call(L, 1, 1);
+	lua_createtable(L, call->argc - 1, 1);
+	for (int i = 0; i < call->argc; i++) {
+		lua_pushstring(L, call->argv[i]);
+		lua_rawseti(L, -2, i);
+	}
+	if (lua_pcall(L, 1, 1, -3))
+		return lua_error(L);
+	return 1;
+}
+
+int host_main(int argc, char **argv, const struct host_options *options)
+{
+	struct invocation call = {argc, argv, options};
+	lua_State *L = luaL_newstate();
+	int code;
+
+	if (!L) {
+		fputs("out of memory\n", stderr);
+		return EXIT_SOFTWARE;
+	}
+	lua_pushcfunction(L, run);
+	lua_pushlightuserdata(L, &call);
+	if (lua_pcall(L, 1, 1, 0)) {
+		fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
+		code = EXIT_SOFTWARE;
+	} else {
+		code = (int)lua_tointeger(L, -1);
+	}
+	lua_close(L);
+	return code;
+}
