@@ -37,8 +37,9 @@ struct map_handle *check_map(lua_State *L, int index);
 struct link_handle *check_link(lua_State *L, int index);
 
 /*
- * Pushes nil and an error object {message, code, log}; returns 2. `err` is -errno or a libbpf code past 4000; log may be NULL.
- * The message is the formatted text alone: the code's own words belong to tostring.
+ * Pushes nil and an error object {message, code, log}; returns 2. `err` is -errno or a libbpf code
+ * past 4000; log may be NULL. The message is the formatted text alone: the code's own words belong
+ * to tostring.
  */
 int push_error(lua_State *L, int err, const char *log, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

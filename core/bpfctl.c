@@ -1,6 +1,7 @@
 /*
- * bpfctl: the command line. It links only what talks to the daemon; the rest of bpf.core comes out of core.so when a script
- * first asks for it, because mapping libbpf, libnl and SQLite would double the start-up time of `bpfctl list`.
+ * bpfctl: the command line. It links only what talks to the daemon; the rest of bpf.core comes out
+ * of core.so when a script first asks for it, because mapping libbpf, libnl and SQLite would double
+ * the start-up time of `bpfctl list`.
  */
 #include <limits.h>
 #include <stdio.h>

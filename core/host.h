@@ -15,12 +15,13 @@ struct embedded_module {
 extern const struct embedded_module embedded_modules[];
 
 struct host_options {
-	const char *module;	    /* returns function(argv) -> exit code; argv[0] is the command's name */
-	lua_CFunction open_core;    /* opener of `bpf.core` */
-	bool trust_environment;	    /* LUA_PATH and LUA_CPATH count; relative entries never do */
+	const char *module; /* returns function(argv) -> exit code; argv[0] is the command's name */
+	lua_CFunction open_core; /* opener of `bpf.core` */
+	bool trust_environment;	 /* LUA_PATH and LUA_CPATH count; relative entries never do */
 };
 
-/* Runs the module's function and returns its exit code; an error in Lua is printed with its traceback and returns 70. */
+/* Runs the module's function and returns its exit code; an error in Lua is printed with its
+ * traceback and returns 70. */
 int host_main(int argc, char **argv, const struct host_options *options);
 
 #endif

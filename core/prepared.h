@@ -1,6 +1,7 @@
 /*
- * A program as libbpf was about to give it to the kernel: relocated, CO-RE applied, maps created. A fused chain is made of
- * these, and they exist nowhere else: the kernel's xlated dump cannot be loaded back.
+ * A program as libbpf was about to give it to the kernel: relocated, CO-RE applied, maps created. A
+ * fused chain is made of these, and they exist nowhere else: the kernel's xlated dump cannot be
+ * loaded back.
  */
 #ifndef CORE_PREPARED_H
 #define CORE_PREPARED_H
@@ -14,12 +15,13 @@ struct function_info { /* struct bpf_func_info, trimmed to what the kernel reads
 };
 
 struct prepared_program {
-	char name[128];	  /* the function's whole name, not the kernel's 15 letters */
+	char name[128]; /* the function's whole name, not the kernel's 15 letters */
 	char license[64];
-	__u32 type;	  /* enum bpf_prog_type, as loaded */
+	__u32 type; /* enum bpf_prog_type, as loaded */
 	__u32 expected_attach_type;
 	__u32 flags;	  /* prog_flags: BPF_F_XDP_HAS_FRAGS, BPF_F_SLEEPABLE ... */
-	__u32 stack_main; /* bytes: the verifier's "stack depth a+b+c"; frames of subprograms in stack_below */
+	__u32 stack_main; /* bytes: the verifier's "stack depth a+b+c"; frames of subprograms in
+			     stack_below */
 	__u32 stack_below[256];
 	__u32 stack_below_cnt;
 	struct bpf_insn *insns; /* pseudo map loads hold descriptors of the loading process */

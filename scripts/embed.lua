@@ -1,4 +1,4 @@
--- Writes C source: the given Lua files as bytecode behind a module table, or (--bytes NAME FILE) one file as an array.
+-- Writes C source: Lua files as bytecode behind a module table, or (--bytes NAME FILE) one array.
 
 local function write_bytes(data, signed)
   for at = 1, #data, 24 do
@@ -17,19 +17,21 @@ end
 if arg[1] == "--bytes" then
   local name, data = arg[2], read(arg[3])
   io.write("#include <stddef.h>\n\n")
-  io.write(("extern const unsigned char %s[];\nextern const size_t %s_size;\n\n"):format(name, name))
+  io.write(("extern const unsigned char %s[];\n"):format(name))
+  io.write(("extern const size_t %s_size;\n\n"):format(name))
   io.write(("const unsigned char %s[] __attribute__((aligned(8))) = {\n"):format(name))
   write_bytes(data, false)
   io.write(("};\nconst size_t %s_size = %d;\n"):format(name, #data))
   return
 end
 
--- Chunk names are the paths in the source tree, so that a traceback can be followed; debug information stays in.
+-- Chunk names are source paths and debug information stays in, so that tracebacks can be read.
 local root, names = arg[1], {}
 io.write('#include <stddef.h>\n#include "core/host.h"\n\n')
 for i = 2, #arg do
   local path = arg[i]
-  names[#names + 1] = path:sub(#root + 2):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+  local name = path:sub(#root + 2):gsub("%.lua$", ""):gsub("/init$", "")
+  names[#names + 1] = name:gsub("/", ".")
   io.write(("static const char chunk_%d[] = {\n"):format(#names))
   write_bytes(string.dump(assert(load(read(path), "@" .. path))), true)
   io.write("};\n")
