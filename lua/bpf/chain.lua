@@ -1,0 +1,59 @@
+-- Chains: several programs on one hook, in order, swapped as one. Two engines build them behind one interface:
+--   available(kind), prepare(object, program_name, hook), record(object, program_name, note), build(hook, members, options)
+-- `magic` tells whose record a string is, `note(record)` gives back the caller's bytes in it.
+
+local error_object = require "bpf.error"
+
+local chain = {}
+
+local engine_names <const> = { "fuse", "freplace" }
+
+---@class bpf.chain.engine
+---@field name string
+---@field magic string first eight bytes of this engine's records
+---@field available fun(kind: "xdp"|"tc"): true|nil, table?
+---@field prepare fun(object: table, program_name: string, hook: table): true|nil, table?
+---@field record fun(object: table, program_name: string, note: string): string|nil, table?
+---@field note fun(record: string): string|nil, table?
+---@field build fun(hook: table, members: table[], options: table?): table|nil, table?
+
+---The engine of this name. Its `available` says whether the running kernel lets it work.
+---@param name "fuse"|"freplace"
+---@return bpf.chain.engine
+function chain.engine(name)
+  for _, known in ipairs(engine_names) do
+    if name == known then return require("bpf.chain." .. name) end
+  end
+  error(("no such engine: %s (there are %s)"):format(
+    tostring(name), table.concat(engine_names, " and ")), 2)
+end
+
+---The note that was given when a record was made, whichever engine made it.
+---@param record string
+---@return string? note
+---@return table? err
+function chain.note(record)
+  for _, name in ipairs(engine_names) do
+    local engine = chain.engine(name)
+    if record:sub(1, #engine.magic) == engine.magic then return engine.note(record) end
+  end
+  return nil, error_object.new { code = "EINVAL", message = "not a member record" }
+end
+
+---A place where chains run; see bpf.chain.hook.
+---@param options table
+---@return table? hook
+---@return table? err
+function chain.hook(options)
+  return require("bpf.chain.hook").new(options)
+end
+
+---Runs and stops of every position of a chain, from a build or from the directory where one was pinned.
+---@param source table|string
+---@return table? counters
+---@return table? err
+function chain.counters(source)
+  return require("bpf.chain.counters").read(source)
+end
+
+return chain
