@@ -1,0 +1,98 @@
+#!/bin/sh
+# kernel.sh SERIES: fetches Debian's newest kernel of a series (6.1, 6.12, 7) through this machine's own package
+# sources and prints the directory with vmlinuz, modules/ and release. Nothing is installed; the second call is free.
+set -eu
+
+series=${1:?usage: kernel.sh SERIES}
+cache=${VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bpfd/vm}
+kernel=$cache/linux-$series
+if [ -e "$kernel/release" ]; then
+	echo "$kernel"
+	exit 0
+fi
+
+fail() {
+	echo "kernel.sh: $*" >&2
+	exit 1
+}
+
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+if [ -e "$kernel/release" ]; then
+	echo "$kernel"
+	exit 0
+fi
+
+private=$cache/apt
+mkdir -p "$private/lists/partial" "$private/archives/partial"
+chmod 755 "$cache" "$private"
+
+# The archive that this machine already trusts, with the suites that carry kernels of other series.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+[ -r $keyring ] || fail "no $keyring: kernels are fetched on Debian only (package debian-archive-keyring)"
+# shellcheck disable=SC2016
+targets=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(LABEL) $(CREATED_BY) $(COMPONENT)' |
+	sort -u)
+{
+	echo "$targets" | while read -r uri codename label kind component; do
+		[ "$kind $component" = "Packages main" ] || continue
+		case $label in
+		Debian | "Debian Backports")
+			for suite in bookworm bookworm-backports trixie trixie-backports; do
+				echo "deb [signed-by=$keyring] $uri $suite main"
+			done
+			;;
+		Debian-Security)
+			echo "deb [signed-by=$keyring] $uri $codename main"
+			;;
+		esac
+	done
+} | sort -u >"$private/sources.list"
+[ -s "$private/sources.list" ] || fail "apt has no Debian archive configured on this machine"
+
+apt() {
+	tool=$1
+	shift
+	"$tool" -o Dir::Etc::sourcelist="$private/sources.list" -o Dir::Etc::sourceparts=- \
+		-o Dir::Etc::preferencesparts=- -o Dir::State::lists="$private/lists" \
+		-o Dir::State::status=/dev/null -o Dir::Cache="$private" -o Dir::Cache::archives="$private/archives" \
+		-o APT::Architecture=amd64 -o APT::Architectures=amd64 -o APT::Sandbox::User=root \
+		-o Acquire::Languages=none -o Debug::NoLocking=true "$@"
+}
+
+# Suites that the archive does not carry (an older mirror) are no failure: the series decides.
+apt apt-get update >"$private/update.log" 2>&1 || true
+pattern="^linux-image-$(echo "$series" | sed 's/\./\\./g')\\.[^ ]*-amd64\$"
+image=$(apt apt-cache pkgnames linux-image- | grep -E "$pattern" |
+	grep -vE -- '-(cloud|rt)-amd64$' | sort -V | tail -n 1)
+[ -n "$image" ] || fail "the archive has no kernel of series $series (apt's words: $private/update.log)"
+release=${image#linux-image-}
+
+# From 7 on the image package is empty and the files come with two others.
+packages=$(apt apt-cache pkgnames "linux-" |
+	grep -Fx -e "$image" -e "linux-binary-$release" -e "linux-modules-$release")
+(cd "$private/archives" && apt apt-get download $packages >"$private/download.log" 2>&1) ||
+	fail "cannot fetch $packages (apt's words: $private/download.log)"
+
+rm -rf "$kernel.new"
+mkdir -p "$kernel.new/root"
+for package in $packages; do
+	dpkg-deb -x "$private/archives/${package}_"*.deb "$kernel.new/root"
+done
+rm -f "$private"/archives/*.deb
+for place in "boot/vmlinuz-$release" "usr/lib/modules/$release/vmlinuz"; do
+	[ ! -e "$kernel.new/root/$place" ] || mv "$kernel.new/root/$place" "$kernel.new/vmlinuz"
+done
+[ -e "$kernel.new/vmlinuz" ] || fail "$packages: no kernel image inside"
+mkdir -p "$kernel.new/lib/modules"
+for place in "lib/modules/$release" "usr/lib/modules/$release"; do
+	[ ! -d "$kernel.new/root/$place/kernel" ] || mv "$kernel.new/root/$place" "$kernel.new/lib/modules/"
+done
+[ -d "$kernel.new/lib/modules/$release" ] || fail "$packages: no modules inside"
+rm -rf "$kernel.new/root"
+/sbin/depmod -b "$kernel.new" "$release" 2>/dev/null || fail "depmod failed"
+echo "$release" >"$kernel.new/release"
+rm -rf "$kernel"
+mv "$kernel.new" "$kernel"
+echo "$kernel"
