@@ -44,4 +44,8 @@ struct link_handle *check_link(lua_State *L, int index);
 int push_error(lua_State *L, int err, const char *log, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The same, with the code's own words behind the text: "cannot pin pass at /x: File exists". */
+int push_errno(lua_State *L, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #endif
