@@ -29,8 +29,7 @@ SPEC_ENV  = LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.l
 	    LUA_CPATH="$(CURDIR)/$(BUILD)/?.so;;" BUILD="$(abspath $(BUILD))"
 
 SPEC_OBJECTS    := $(patsubst spec/objects/%.bpf.c,$(BUILD)/objects/%.o,$(wildcard spec/objects/*.bpf.c))
-EXAMPLE_SOURCES := $(shell find examples -name '*.bpf.c' 2>/dev/null)
-EXAMPLE_OBJECTS := $(patsubst examples/%.bpf.c,$(BUILD)/examples/%.o,$(EXAMPLE_SOURCES))
+EXAMPLE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(shell find examples -name '*.c'))
 OWN_BPF_C       := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.embed.c,$(wildcard bpf/*.bpf.c))
 
 .PHONY: all clean install lint objects
@@ -67,7 +66,8 @@ $(BUILD)/embedded-bpfctl.c: scripts/embed.lua $(LUA_FILES)
 	$(LUA) scripts/embed.lua lua $(filter-out lua/bpfd/%,$(LUA_FILES)) >$@
 
 # BPF programs: ours (embedded into core), the specs' and the examples.
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Werror -I/usr/include/$(shell $(CC) -print-multiarch)
+BPF_TARGET := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_TARGET) -Wall -Werror -I/usr/include/$(shell $(CC) -print-multiarch)
 define compile_bpf
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
@@ -78,7 +78,7 @@ $(BUILD)/bpf/%.embed.c: $(BUILD)/bpf/%.bpf.o scripts/embed.lua
 	$(LUA) scripts/embed.lua --bytes $(subst -,_,$*)_object $< >$@
 $(BUILD)/objects/%.o: spec/objects/%.bpf.c
 	$(compile_bpf)
-$(BUILD)/examples/%.o: examples/%.bpf.c
+$(BUILD)/examples/%.o: examples/%.c
 	$(compile_bpf)
 objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS)
 

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Installs what is missing to build, test or bench; says nothing when nothing is. Groups: build, test, bench.
+set -eu
+
+build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
+libsqlite3-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
+test="$build lua-busted lua-check clang-format lua-system iproute2 util-linux"
+bench="$build iproute2 util-linux bpftool"
+
+[ $# -gt 0 ] || set -- build
+wanted=
+for group in "$@"; do
+	case $group in
+	build) wanted="$wanted $build" ;;
+	test) wanted="$wanted $test" ;;
+	bench) wanted="$wanted $bench" ;;
+	*)
+		echo "deps.sh: unknown group '$group'; there are build, test and bench" >&2
+		exit 64
+		;;
+	esac
+done
+wanted=$(printf '%s\n' $wanted | sort -u)
+
+list() {
+	printf '  %s\n' $1 >&2
+}
+
+# Without dpkg there is nobody to ask what is missing: if the tools answer, all is taken to be well.
+if ! command -v dpkg-query >/dev/null 2>&1; then
+	command -v clang >/dev/null && command -v lua5.4 >/dev/null && pkg-config --exists libbpf && exit 0
+	echo "deps.sh: only Debian and Ubuntu are served here. Install what your distribution calls these:" >&2
+	list "$wanted"
+	exit 1
+fi
+
+missing=
+for package in $wanted; do
+	state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=
+	# bpftool and the kernel's headers are virtual in places: a package that provides the name will do.
+	[ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	echo "deps.sh: missing, and to be installed by root:" >&2
+	list "$missing"
+	exit 1
+fi
+
+echo "installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+# The package lists of a fresh machine are empty, or name versions that are gone.
+install() {
+	apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 $missing >"$1" 2>&1
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! install "$log" && ! { apt-get update -qq && install "$log"; }; then
+	cat "$log" >&2
+	exit 1
+fi
