@@ -1,0 +1,159 @@
+-- Runs every spec file in a process of its own, some side by side, and ends with the line
+-- `N passed, N failed, N skipped`. Zero tests are a failure, and so is a skip without a reason.
+-- Usage: lua5.4 spec/run.lua [FILE or DIRECTORY ...] [--filter=PATTERN ...]
+local uv = require "luv"
+
+local SECONDS_PER_FILE <const> = tonumber(os.getenv "SPEC_SECONDS") or 300
+
+local function find_specs(path, found)
+  local kind = assert(uv.fs_stat(path), "no such file or directory: " .. path).type
+  if kind == "file" then
+    found[#found + 1] = path
+    return found
+  end
+  local scan = assert(uv.fs_scandir(path))
+  for name, entry in function() return uv.fs_scandir_next(scan) end do
+    local inside = path .. "/" .. name
+    if entry == "directory" then
+      if name ~= "vm" then find_specs(inside, found) end -- has its own make target
+    elseif name:find "_spec%.lua$" then
+      found[#found + 1] = inside
+    end
+  end
+  return found
+end
+
+local function parse(arguments)
+  local paths, options = {}, {}
+  for _, argument in ipairs(arguments) do
+    local list = argument:sub(1, 1) == "-" and options or paths
+    list[#list + 1] = argument
+  end
+  if #paths == 0 then paths[1] = "spec" end
+  local files = {}
+  for _, path in ipairs(paths) do find_specs(path, files) end
+  -- the kernel's first: they are the long ones, and then no core stands idle at the end
+  table.sort(files, function(a, b)
+    local a_kernel, b_kernel = a:find "/kernel/" ~= nil, b:find "/kernel/" ~= nil
+    if a_kernel ~= b_kernel then return a_kernel end
+    return a < b
+  end)
+  return files, options
+end
+
+---What a child process told: one Lua table constructor a line (spec/support/results.lua).
+local function read_results(path)
+  local results, complete = {}, false
+  for line in io.lines(path) do
+    local result = assert(load("return " .. line, "=results", "t", {}))()
+    if result.status == "complete" then complete = true else results[#results + 1] = result end
+  end
+  return results, complete
+end
+
+local totals = { passed = 0, failed = 0, skipped = 0 }
+
+local function indent(text)
+  return "      " .. text:gsub("%s+$", ""):gsub("\n", "\n      ")
+end
+
+local function tell(file, results, output, milliseconds)
+  local counts = { passed = 0, failed = 0, skipped = 0 }
+  for _, result in ipairs(results) do
+    counts[result.status] = counts[result.status] + 1
+    totals[result.status] = totals[result.status] + 1
+  end
+  local line = ("%-52s %3d passed"):format(file, counts.passed)
+  for _, status in ipairs { "failed", "skipped" } do
+    if counts[status] > 0 then line = ("%s, %d %s"):format(line, counts[status], status) end
+  end
+  print(("%s  (%.1f s)"):format(line, milliseconds / 1000))
+  for _, result in ipairs(results) do
+    if result.status ~= "passed" then
+      print(("    %s: %s"):format(result.status, result.name))
+      print(indent(result.message or ""))
+    end
+  end
+  if counts.failed > 0 and output:find "%S" then
+    print "    output:"
+    print(indent(output))
+  end
+end
+
+local function take(path)
+  local file <close> = assert(io.open(path))
+  os.remove(path)
+  return file:read "a"
+end
+
+local function failure(name, format, ...)
+  return { status = "failed", name = name, message = format:format(...) }
+end
+
+---What the process of a spec file left on the machine, by the names that spec/support gives.
+local function leftovers(pid)
+  local mark, found = ("bpfd-spec-%d-"):format(pid), {}
+  for _, directory in ipairs { "/run/netns", "/tmp" } do
+    local scan = uv.fs_scandir(directory)
+    for name in function() return scan and uv.fs_scandir_next(scan) end do
+      if name:sub(1, #mark) == mark then found[#found + 1] = directory .. "/" .. name end
+    end
+  end
+  return found
+end
+
+local function run_file(file, options, done)
+  local results_path, output_path = os.tmpname(), os.tmpname()
+  local output = assert(uv.fs_open(output_path, "w", tonumber("600", 8)))
+  local environment = { "SPEC_RESULTS=" .. results_path }
+  for name, value in pairs(uv.os_environ()) do
+    environment[#environment + 1] = name .. "=" .. value
+  end
+  local started, timer, timed_out = uv.hrtime(), uv.new_timer(), false
+  local child, pid
+  local function ended(code, signal)
+    timer:close()
+    child:close()
+    local results, complete = read_results(results_path)
+    local text = take(output_path)
+    os.remove(results_path)
+    if timed_out then
+      results[#results + 1] = failure(file, "not done after %d seconds", SECONDS_PER_FILE)
+    elseif not complete then
+      results[#results + 1] = failure(file, "ended early: exit %d, signal %d", code, signal)
+    end
+    for _, path in ipairs(leftovers(pid)) do
+      results[#results + 1] = failure(file, "left behind: %s", path)
+    end
+    tell(file, results, text, (uv.hrtime() - started) // 1000000)
+    done()
+  end
+  child, pid = uv.spawn("lua5.4", {
+    args = { "spec/support/one.lua", file, table.unpack(options) }, env = environment,
+    stdio = { nil, output, output }, detached = true,
+  }, ended)
+  assert(child, pid)
+  uv.fs_close(output)
+  timer:start(SECONDS_PER_FILE * 1000, 0, function()
+    timed_out = true
+    uv.kill(-pid, "sigkill")
+  end)
+end
+
+local files, options = parse(arg)
+local jobs, next_file = tonumber(os.getenv "SPEC_JOBS") or #uv.cpu_info(), 1
+
+local function start_next()
+  local file = files[next_file]
+  if not file then return end
+  next_file = next_file + 1
+  run_file(file, options, start_next)
+end
+
+io.stdout:setvbuf "line"
+for _ = 1, jobs do start_next() end
+uv.run()
+local ran_none = totals.passed + totals.failed + totals.skipped == 0
+if ran_none then print "no test was run" end
+print(("%d passed, %d failed, %d skipped"):format(totals.passed, totals.failed, totals.skipped))
+os.exit(totals.failed == 0 and not ran_none)

@@ -1,0 +1,119 @@
+-- A bpfd of a spec's own: run, state and configuration in one directory that goes with it.
+local uv = require "luv"
+local process = require "spec.support.process"
+local bpfctl = require "spec.support.bpfctl"
+
+local daemon = {}
+daemon.__index = daemon
+
+local BUILD <const> = os.getenv "BUILD" or uv.cwd() .. "/build"
+local made = 0
+
+local function write(path, text)
+  local file <close> = assert(io.open(path, "w"))
+  file:write(text)
+end
+
+local function read(path)
+  local file <close> = io.open(path)
+  return file and file:read "a" or ""
+end
+
+local function answers(socket)
+  local pipe, answer = uv.new_pipe(), nil
+  pipe:connect(socket, function(err) answer = { connected = not err } end)
+  repeat uv.run "once" until answer
+  pipe:close()
+  uv.run "nowait"
+  return answer.connected
+end
+
+---@class daemon.options
+---@field namespace? table   where it runs (spec.support.namespace); this process's when left out
+---@field config? string     text of its bpfd.lua
+---@field prefix? string     how its directory's name begins
+---@field env? table
+
+---Starts a daemon and waits until it answers.
+---@param options? daemon.options
+function daemon.start(options)
+  made = made + 1
+  options = options or {}
+  local directory = ("/tmp/%s-%d-%d"):format(options.prefix or "bpfd-spec", uv.os_getpid(), made)
+  assert(uv.fs_mkdir(directory, tonumber("755", 8)))
+  local self = setmetatable({
+    options = options, directory = directory, run_dir = directory .. "/run",
+    state_dir = directory .. "/state", config = directory .. "/bpfd.lua", log = directory .. "/log",
+    socket = directory .. "/run/bpfd.sock",
+  }, daemon)
+  write(self.config, options.config or "return {}\n")
+  self:restart()
+  return self
+end
+
+---Starts it again with the same directories.
+function daemon:restart()
+  assert(not self.process or not self.process:alive(), "it still runs")
+  local arguments = { BUILD .. "/bpfd", "--config", self.config, "--run-dir", self.run_dir,
+    "--state-dir", self.state_dir, "--log-level", "debug" }
+  local namespace = self.options.namespace
+  if namespace then arguments = namespace:inside(arguments) end
+  self.process = process.start(arguments, { output = self.log, env = self.options.env })
+  self.pid = self.process.pid
+  process.eventually(function()
+    return not self.process:alive() or answers(self.socket)
+  end, 20000)
+  if not self.process:alive() or not answers(self.socket) then
+    self.process:signal "sigkill"
+    error("bpfd does not start:\n" .. self:log_text(), 2)
+  end
+end
+
+function daemon:log_text()
+  return read(self.log)
+end
+
+---SIGKILL, as a crash would be.
+function daemon:kill()
+  self.process:signal "sigkill"
+  return self.process:wait()
+end
+
+---SIGTERM; returns its exit status.
+function daemon:stop()
+  self.process:signal "sigterm"
+  return (assert(self.process:wait(), "bpfd does not stop"))
+end
+
+---Runs `bpfctl ...` against it.
+---@return process.result
+function daemon:bpfctl(...)
+  return bpfctl.run(self, { ... })
+end
+
+---Runs `bpfctl ...`, which must succeed; returns what it printed.
+---@return string stdout
+function daemon:check(...)
+  local result = self:bpfctl(...)
+  if result.exit ~= 0 then
+    error(("bpfctl %s: exit %d\n%s%s"):format(table.concat({ ... }, " "), result.exit,
+      result.stdout, result.stderr), 2)
+  end
+  return result.stdout
+end
+
+---Loads with -q.
+---@return string id
+function daemon:load(...)
+  return (self:check("-q", "load-from-file", ...):match "^(%d+)\n$")
+end
+
+---Stops it and takes away all that it has made.
+function daemon:close()
+  if self.process:alive() then self:stop() end
+  process.run { "umount", "-l", self.run_dir .. "/fs" }
+  process.check { "rm", "-rf", "--one-file-system", self.directory }
+end
+daemon.__close = daemon.close
+
+return daemon

@@ -1,0 +1,82 @@
+-- What a daemon holds and what stands in its namespace, as one text: two of them are compared to
+-- prove that a request left nothing behind.
+local uv = require "luv"
+local process = require "spec.support.process"
+
+local residue = {}
+
+local function walk(lines, path)
+  local scan = uv.fs_scandir(path)
+  if not scan then return end
+  for name, kind in function() return uv.fs_scandir_next(scan) end do
+    local inside = path .. "/" .. name
+    -- SQLite's own side files come and go
+    if not name:find "%-wal$" and not name:find "%-shm$" and not name:find "%-journal$" then
+      lines[#lines + 1] = ("%s %s"):format(kind, inside)
+    end
+    if kind == "directory" then walk(lines, inside) end
+  end
+end
+
+local function descriptors(lines, pid)
+  local scan = uv.fs_scandir(("/proc/%d/fd"):format(pid))
+  for name in function() return scan and uv.fs_scandir_next(scan) end do
+    local target = uv.fs_readlink(("/proc/%d/fd/%s"):format(pid, name)) or ""
+    if target:find "bpf" or target:find "memfd" or target:find "%.o$" then
+      lines[#lines + 1] = "descriptor " .. target
+    end
+  end
+end
+
+local function children(lines, pid)
+  local file <close> = io.open(("/proc/%d/task/%d/children"):format(pid, pid))
+  for child in (file and file:read "a" or ""):gmatch "%d+" do
+    lines[#lines + 1] = "child " .. child
+  end
+end
+
+local function namespace_state(lines, namespace)
+  local links = namespace:check { "ip", "-details", "link", "show" }
+  for name, rest in links:gmatch "\n?%d+: ([^:@]+)[^\n]*\n(.-)%f[\n\0]" do -- the first line of each
+    lines[#lines + 1] = ("interface %s%s"):format(name, rest:match "prog/xdp id %d+" or "")
+  end
+  for id in links:gmatch "prog/xdp id (%d+)" do lines[#lines + 1] = "xdp " .. id end
+  for line in namespace:check({ "tc", "qdisc", "show" }):gmatch "[^\n]+" do
+    lines[#lines + 1] = line
+  end
+  for _, side in ipairs { "ingress", "egress" } do
+    for name in links:gmatch "\n?%d+: ([^:@]+)" do
+      local filters = namespace:run { "tc", "filter", "show", "dev", name, side }
+      for line in filters.stdout:gmatch "[^\n]+" do lines[#lines + 1] = name .. " " .. line end
+    end
+  end
+end
+
+---@param daemon table
+---@return string
+function residue.scan(daemon)
+  local lines = {}
+  walk(lines, daemon.run_dir)
+  walk(lines, daemon.state_dir)
+  if daemon.process:alive() then
+    descriptors(lines, daemon.pid)
+    children(lines, daemon.pid)
+    lines[#lines + 1] = daemon:check("list", "-o", "json")
+  end
+  if daemon.options.namespace then namespace_state(lines, daemon.options.namespace) end
+  table.sort(lines)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+---The scan once it equals `before`, or the last within a second: a job's end is no residue.
+---@return string
+function residue.settled(daemon, before)
+  local after
+  process.eventually(function()
+    after = residue.scan(daemon)
+    return after == before
+  end, 1000)
+  return after
+end
+
+return residue

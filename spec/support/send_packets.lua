@@ -1,0 +1,31 @@
+-- Sends numbered UDP packets: lua5.4 send_packets.lua ADDRESS PORT COUNT. With COUNT 0 it sends
+-- some 20,000 a second until SIGTERM. Prints how many it has sent.
+local uv = require "luv"
+
+local address, port, wanted = arg[1], tonumber(arg[2]), tonumber(arg[3])
+local socket, sent = uv.new_udp(), 0
+
+local function send(count)
+  while count > 0 do
+    if uv.udp_try_send(socket, ("%08x bpfd spec packet"):format(sent), address, port) then
+      sent, count = sent + 1, count - 1
+    else
+      uv.sleep(1) -- the interface's queue is full
+    end
+  end
+end
+
+local function finish()
+  io.stdout:write(sent, "\n")
+  io.stdout:flush()
+  os.exit(0)
+end
+
+if wanted > 0 then
+  send(wanted)
+  finish()
+end
+local stop, timer = uv.new_signal(), uv.new_timer()
+stop:start("sigterm", finish)
+timer:start(0, 1, function() send(20) end)
+uv.run()
