@@ -66,8 +66,8 @@ $(BUILD)/embedded-bpfctl.c: scripts/embed.lua $(LUA_FILES)
 	$(LUA) scripts/embed.lua lua $(filter-out lua/bpfd/%,$(LUA_FILES)) >$@
 
 # BPF programs: ours (embedded into core), the specs' and the examples.
-BPF_TARGET := $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_TARGET) -Wall -Werror -I/usr/include/$(shell $(CC) -print-multiarch)
+BPF_TARGET  = $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
+BPF_CFLAGS  = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_TARGET) -Wall -Werror -I/usr/include/$(shell $(CC) -print-multiarch)
 define compile_bpf
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
@@ -82,6 +82,23 @@ $(BUILD)/examples/%.o: examples/%.c
 	$(compile_bpf)
 objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS)
 
+# What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
+# because only that one can ask pkg-config and gcc.
+BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
+.PHONY: test demo bench
+test: # SPECS="spec/kernel --filter=..." runs a part
+	@scripts/deps.sh test
+	$(BUILD_ALL)
+	@$(SPEC_ENV) $(LUA) spec/run.lua $(SPECS)
+demo:
+	@scripts/deps.sh demo
+	$(BUILD_ALL)
+	@$(SPEC_ENV) $(LUA) scripts/demo.lua
+bench:
+	@scripts/deps.sh bench
+	$(BUILD_ALL)
+	@$(SPEC_ENV) $(LUA) scripts/bench.lua
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.4/bpf
 	install -m 0755 $(BUILD)/bpfd $(DESTDIR)$(PREFIX)/sbin/bpfd
@@ -95,7 +112,7 @@ lint:
 	luacheck --quiet $(LINT_LUA)
 	$(MAKE) --no-print-directory BUILD=$(BUILD) all objects
 	clang-format --dry-run -Werror $(filter-out $(wildcard bindings/namespaces.h), \
-		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] bpf/*.bpf.c))
+		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] bpf/*.bpf.c) $(EXAMPLE_OBJECTS:$(BUILD)/%.o=%.c))
 
 clean:
 	rm -rf $(BUILD)

@@ -1,21 +1,24 @@
 #!/bin/sh
-# Installs what is missing to build, test or bench; says nothing when nothing is. Groups: build, test, bench.
+# Installs what is missing; silent when nothing is. Groups: build, demo, test, bench.
 set -eu
+# shellcheck disable=SC2086 # lists of words, split on purpose
 
 build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
 libsqlite3-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
-test="$build lua-busted lua-check clang-format lua-system iproute2 util-linux"
-bench="$build iproute2 util-linux bpftool"
+demo="$build iproute2 util-linux"
+test="$demo lua-busted lua-check clang-format"
+bench="$demo bpftool"
 
 [ $# -gt 0 ] || set -- build
 wanted=
 for group in "$@"; do
 	case $group in
 	build) wanted="$wanted $build" ;;
+	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" ;;
 	bench) wanted="$wanted $bench" ;;
 	*)
-		echo "deps.sh: unknown group '$group'; there are build, test and bench" >&2
+		echo "deps.sh: unknown group '$group'; there are build, demo, test and bench" >&2
 		exit 64
 		;;
 	esac
@@ -37,7 +40,6 @@ fi
 missing=
 for package in $wanted; do
 	state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=
-	# bpftool and the kernel's headers are virtual in places: a package that provides the name will do.
 	[ "$state" = installed ] || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
