@@ -27,7 +27,7 @@ ssize_t system_descriptor_path(int fd, char *path, size_t size)
 	return length;
 }
 
-static int write_all(int fd, const char *bytes, size_t size)
+int system_write(int fd, const char *bytes, size_t size)
 {
 	while (size) {
 		ssize_t written = write(fd, bytes, size);
@@ -58,7 +58,7 @@ static int copy_all(int from, int to, uint64_t limit)
 		offset += (uint64_t)count;
 		if (offset > limit)
 			return -EFBIG; /* it grew while we read */
-		err = write_all(to, buffer, (size_t)count);
+		err = system_write(to, buffer, (size_t)count);
 		if (err)
 			return err;
 	}
@@ -99,7 +99,7 @@ int system_seal_bytes(const void *bytes, size_t size, const char *name)
 
 	if (fd < 0)
 		return -errno;
-	return seal_up(fd, write_all(fd, bytes, size));
+	return seal_up(fd, system_write(fd, bytes, size));
 }
 
 int system_lock(const char *path, unsigned int wait_ms)

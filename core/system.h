@@ -31,6 +31,9 @@ int system_seal_bytes(const void *bytes, size_t size, const char *name);
  */
 int system_lock(const char *path, unsigned int wait_ms);
 
+/* Writes all bytes, waiting where the descriptor does. */
+int system_write(int fd, const char *bytes, size_t size);
+
 /* The group's number; -ENOENT without such a group. */
 int system_group_id(const char *name, gid_t *gid);
 
