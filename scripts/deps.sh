@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing; silent when nothing is. Groups: build, demo, test, bench.
+# Installs what is missing; silent when nothing is. Groups: build, demo, test, bench, vm.
 set -eu
 # shellcheck disable=SC2086 # lists of words, split on purpose
 
@@ -8,6 +8,7 @@ libsqlite3-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
 demo="$build iproute2 util-linux"
 test="$demo lua-busted lua-check clang-format"
 bench="$demo bpftool"
+vm="$test qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring"
 
 [ $# -gt 0 ] || set -- build
 wanted=
@@ -17,8 +18,9 @@ for group in "$@"; do
 	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" ;;
 	bench) wanted="$wanted $bench" ;;
+	vm) wanted="$wanted $vm" ;;
 	*)
-		echo "deps.sh: unknown group '$group'; there are build, demo, test and bench" >&2
+		echo "deps.sh: unknown group '$group'; there are build, demo, test, bench and vm" >&2
 		exit 64
 		;;
 	esac
