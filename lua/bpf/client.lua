@@ -1,0 +1,163 @@
+-- Talks to bpfd: JSON-RPC, one line a message, over its local socket.
+
+local socket = require("bpf.core").socket
+local error_object = require "bpf.error"
+local json = require "bpf.json"
+
+local default_path <const> = "/run/bpfd/bpfd.sock"
+local connect_seconds <const> = 10
+
+local client = {}
+
+---@class bpf.client
+---@field path string
+local session = {}
+local session_meta = { __index = session, __name = "bpf.client" }
+
+-- Error fields that travel; the rest of JSON-RPC's errors is for machines.
+local error_fields <const> = { "message", "code", "doing", "log", "advice", "hook" }
+local rpc_codes <const> = {
+  [-32700] = "EBADMSG", [-32600] = "EBADMSG", [-32601] = "ENOSYS", [-32602] = "EINVAL",
+}
+
+local function unreachable(path, err)
+  if err.code == "EACCES" or err.code == "EPERM" then
+    return error_object.new {
+      code = err.code, message = "not permitted to connect to " .. path,
+      advice = "sudo usermod -a -G bpfd $USER, then log in again",
+    }
+  end
+  return error_object.new {
+    code = err.code, message = "no bpfd at " .. path,
+    advice = "sudo systemctl start bpfd, or sudo bpfd",
+  }
+end
+
+--- Where bpfd listens: BPFD_SOCKET, else the usual place.
+function client.default_path()
+  local path <const> = os.getenv "BPFD_SOCKET"
+  return path and path ~= "" and path or default_path
+end
+
+--- Speaks over a connected socket (bpf.core.socket), which the session closes with itself.
+---@return bpf.client
+function client.over(connected, path)
+  return setmetatable({ socket = connected, path = path, last_id = 0, unread = "" }, session_meta)
+end
+
+---@param options { socket: string?, timeout: number? }?  timeout: seconds
+---@return bpf.client?
+---@return bpf.error?
+function client.connect(options)
+  local path <const> = options and options.socket or client.default_path()
+  local seconds <const> = options and options.timeout or connect_seconds
+  local connected, err = socket.connect(path, seconds)
+  if not connected then return nil, unreachable(path, err) end
+  return client.over(connected, path)
+end
+
+function session:close() self.socket:close() end
+
+session_meta.__close = session.close
+
+local function closed(self, err)
+  return nil, error_object.new {
+    code = err and err.code or "ECONNRESET",
+    message = "bpfd closed the connection before it answered",
+    advice = ("see the log of the bpfd at %s"):format(self.path),
+  }
+end
+
+-- Nothing sent is an error only when nothing can be read either: a request that is refused for its
+-- size is answered before it has been read to its end.
+local function send_line(self, line, descriptors)
+  local at = 1
+  while at <= #line do
+    local sent, err = self.socket:send(line, at == 1 and descriptors or nil, at)
+    if sent then
+      at = at + sent
+    elseif err.code ~= "EAGAIN" then
+      return
+    else
+      self.socket:wait "rw"
+      if self.socket:wait("r", 0) and not self.socket:wait("w", 0) then return end
+    end
+  end
+end
+
+-- The next line; descriptors that came with it are appended to the list.
+local function read_line(self, descriptors, silence)
+  local parts, line_end = { self.unread }, self.unread:find("\n", 1, true)
+  while not line_end do
+    local ready, wait_err = self.socket:wait("r", silence)
+    if not ready then return nil, wait_err:because "waiting for bpfd's answer" end
+    local bytes, received = self.socket:receive()
+    if not bytes then return closed(self, received) end
+    if bytes == "" then return closed(self) end
+    for _, descriptor in ipairs(received or {}) do descriptors[#descriptors + 1] = descriptor end
+    parts[#parts + 1] = bytes
+    line_end = bytes:find("\n", 1, true)
+  end
+  local text <const> = table.concat(parts)
+  line_end = text:find("\n", 1, true)
+  self.unread = text:sub(line_end + 1)
+  return text:sub(1, line_end - 1)
+end
+
+local function read_message(self, descriptors, options)
+  local line, err = read_line(self, descriptors, options.timeout)
+  if not line then return nil, err end
+  local message
+  message, err = json.decode(line, { null = options.null })
+  if not err and not json.is_object(message) then
+    err = error_object.new { code = "EBADMSG", message = "not a JSON-RPC message" }
+  end
+  if err then return nil, err:because "reading bpfd's answer" end
+  return message
+end
+
+local function rebuild_error(answer)
+  local data <const> = type(answer.data) == "table" and answer.data or answer
+  local fields = {}
+  for _, name in ipairs(error_fields) do
+    if type(data[name]) == "string" then fields[name] = data[name] end
+  end
+  fields.message = fields.message or tostring(answer.message)
+  fields.code = fields.code or rpc_codes[answer.code]
+  return error_object.new(fields)
+end
+
+---@class bpf.client.call
+---@field descriptors table?   handles or numbers, at most 16; params name them by place, from 0
+---@field progress fun(params: table)?   asks for progress and gets it
+---@field null boolean?        keep nulls of the result as json.null
+---@field timeout number?      seconds of silence; without, as long as it takes
+
+--- Calls a method and waits for its answer.
+---@param method string
+---@param params table?
+---@param options bpf.client.call?
+---@return any result   nil, err when it failed
+---@return table|bpf.error descriptors   those that came with the answer
+function session:call(method, params, options)
+  options = options or {}
+  params = json.object(params or {})
+  if options.progress then params.progress = true end
+  local id <const> = self.last_id + 1
+  self.last_id = id
+  local request <const> = { jsonrpc = "2.0", id = id, method = method, params = params }
+  send_line(self, json.encode(request) .. "\n", options.descriptors)
+
+  local descriptors = {}
+  while true do
+    local message, err = read_message(self, descriptors, options)
+    if not message then return nil, err end
+    if message.method == "progress" and options.progress then options.progress(message.params) end
+    if message.error and (message.id == id or message.id == nil or message.id == json.null) then
+      return nil, rebuild_error(message.error)
+    end
+    if message.id == id and not message.method then return message.result, descriptors end
+  end
+end
+
+return client
