@@ -364,6 +364,13 @@ static int read_clock(lua_State *L)
 	return 1;
 }
 
+/* is_terminal(number) -> whether a person may be looking */
+static int is_terminal(lua_State *L)
+{
+	lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+	return 1;
+}
+
 static int detached_mount(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
@@ -388,6 +395,7 @@ static const luaL_Reg functions[] = {
     {"fork", fork_child},
     {"group_id", group_id},
     {"identity", identity},
+    {"is_terminal", is_terminal},
     {"kill", kill_process},
     {"leave", leave},
     {"list", list_directory},

@@ -90,7 +90,7 @@ local function find_unknown(request, fields)
   for _, description in ipairs(fields) do known[#known + 1] = description.name end
   for key in pairs(request) do
     if not field.is_one_of(key, known) then
-      return ("%s takes no %s; the nearest is %s"):format(request.type, tostring(key),
+      return ("%s takes no %s; did you mean %s?"):format(request.type, tostring(key),
         nearest(tostring(key), known))
     end
   end

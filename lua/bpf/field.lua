@@ -59,7 +59,7 @@ function field.is_one_of(value, values)
 end
 
 function field.unknown(value, values)
-  return ("has no value '%s'; the nearest is '%s'"):format(tostring(value),
+  return ("has no value '%s'; did you mean %s?"):format(tostring(value),
     nearest(tostring(value), values))
 end
 

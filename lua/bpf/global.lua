@@ -55,12 +55,12 @@ end
 --- Reads a value. Bytes are in memory order; integers in the byte order of this machine.
 ---@param value string
 ---@return string? bytes
----@return bpf.error|boolean? err   with bytes: true when they are a text, to be filled up with zeros
+---@return bpf.error|boolean? err   with bytes: true when they are a text, filled up with zeros
 function global.parse(value)
   local parsed <const> = value_grammar:match(value)
   if not parsed then
-    return fail(("'%s' is neither hexadecimal bytes nor u32:NUMBER, i64:NUMBER or str:TEXT")
-      :format(value))
+    local form <const> = "'%s' is neither hexadecimal bytes nor u32:NUMBER, i64:NUMBER or str:TEXT"
+    return fail(form:format(value))
   end
   if parsed[1] == "integer" then return pack_integer(value, parsed) end
   if parsed[1] == "text" then return parsed[2] .. "\0", true end
