@@ -241,6 +241,13 @@ static int peer_of(lua_State *L)
 	return 1;
 }
 
+/* socket:gone() -> whether nobody is on the other side any more */
+static int is_gone(lua_State *L)
+{
+	lua_pushboolean(L, socket_gone(check_socket(L)));
+	return 1;
+}
+
 /* socket:shutdown("r" | "w" | "rw") -> true */
 static int shut_down(lua_State *L)
 {
@@ -272,17 +279,10 @@ static int close_socket(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"accept", accept_one},
-    {"send", send_bytes},
-    {"receive", receive_bytes},
-    {"wait", wait_for},
-    {"peer", peer_of},
-    {"shutdown", shut_down},
-    {"fd", number},
-    {"close", close_socket},
-    {"__close", close_socket},
-    {"__gc", close_socket},
-    {NULL, NULL},
+    {"accept", accept_one},    {"send", send_bytes},   {"receive", receive_bytes},
+    {"wait", wait_for},	       {"peer", peer_of},      {"gone", is_gone},
+    {"shutdown", shut_down},   {"fd", number},	       {"close", close_socket},
+    {"__close", close_socket}, {"__gc", close_socket}, {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
