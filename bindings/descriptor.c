@@ -1,4 +1,3 @@
-#include <sys/stat.h>
 #include <unistd.h>
 #include <lauxlib.h>
 
@@ -41,42 +40,10 @@ static int release(lua_State *L)
 	return 1;
 }
 
-static int kind(lua_State *L)
-{
-	struct descriptor_handle *self = check(L);
-	struct stat status;
-	const char *word;
-
-	if (fstat(self->fd, &status))
-		return luaL_error(L, "fstat failed");
-	switch (status.st_mode & S_IFMT) {
-	case S_IFREG:
-		word = "file";
-		break;
-	case S_IFDIR:
-		word = "directory";
-		break;
-	case S_IFIFO:
-		word = "FIFO";
-		break;
-	case S_IFSOCK:
-		word = "socket";
-		break;
-	default:
-		word = "device";
-	}
-	lua_pushstring(L, word);
-	return 1;
-}
-
 static const luaL_Reg methods[] = {
-    {"fd", number},
-    {"release", release},
-    {"kind", kind},
-    {"close", close_handle},
-    {"__close", close_handle},
-    {"__gc", close_handle},
-    {NULL, NULL},
+    {"fd", number},	     {"release", release},
+    {"close", close_handle}, {"__close", close_handle},
+    {"__gc", close_handle},  {NULL, NULL},
 };
 
 struct descriptor_handle *new_descriptor(lua_State *L)

@@ -1,6 +1,5 @@
 /* bpf.core.socket: local sockets, and the descriptors that travel on them. */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -105,20 +104,6 @@ static int make_pair(lua_State *L)
 	left->fd = pair[0];
 	right->fd = pair[1];
 	return 2;
-}
-
-/* open(path) -> descriptor, read only and without waiting for the other end of a FIFO */
-static int open_file(lua_State *L)
-{
-	const char *path = luaL_checkstring(L, 1);
-	struct descriptor_handle *file = new_descriptor(L);
-
-	do {
-		file->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	} while (file->fd < 0 && errno == EINTR);
-	if (file->fd < 0)
-		return push_errno(L, -errno, "cannot open %s", path);
-	return 1;
 }
 
 static int accept_one(lua_State *L)
@@ -256,6 +241,13 @@ static int peer_of(lua_State *L)
 	return 1;
 }
 
+/* socket:gone() -> whether nobody is on the other side any more */
+static int is_gone(lua_State *L)
+{
+	lua_pushboolean(L, socket_gone(check_socket(L)));
+	return 1;
+}
+
 /* socket:shutdown("r" | "w" | "rw") -> true */
 static int shut_down(lua_State *L)
 {
@@ -287,21 +279,16 @@ static int close_socket(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"accept", accept_one},
-    {"send", send_bytes},
-    {"receive", receive_bytes},
-    {"wait", wait_for},
-    {"peer", peer_of},
-    {"shutdown", shut_down},
-    {"fd", number},
-    {"close", close_socket},
-    {"__close", close_socket},
-    {"__gc", close_socket},
-    {NULL, NULL},
+    {"accept", accept_one},    {"send", send_bytes},   {"receive", receive_bytes},
+    {"wait", wait_for},	       {"peer", peer_of},      {"gone", is_gone},
+    {"shutdown", shut_down},   {"fd", number},	       {"close", close_socket},
+    {"__close", close_socket}, {"__gc", close_socket}, {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
-    {"listen", listen_at}, {"connect", connect_to}, {"pair", make_pair}, {"open", open_file},
+    {"listen", listen_at},
+    {"connect", connect_to},
+    {"pair", make_pair},
     {NULL, NULL},
 };
 

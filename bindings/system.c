@@ -14,6 +14,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "core/digest.h"
 #include "core/process.h"
 #include "core/system.h"
 
@@ -352,6 +353,25 @@ static int list_directory(lua_State *L)
 	return 1;
 }
 
+/* sha256(descriptor) -> the digest in hexadecimal */
+static int sha256(lua_State *L)
+{
+	static const char digits[] = "0123456789abcdef";
+	int fd = check_descriptor_number(L, 1);
+	unsigned char digest[SHA256_SIZE];
+	char text[2 * SHA256_SIZE];
+	int err = digest_sha256(fd, digest);
+
+	if (err)
+		return push_errno(L, err, "cannot make a digest");
+	for (size_t i = 0; i < SHA256_SIZE; i++) {
+		text[2 * i] = digits[digest[i] >> 4];
+		text[2 * i + 1] = digits[digest[i] & 15];
+	}
+	lua_pushlstring(L, text, sizeof(text));
+	return 1;
+}
+
 /* clock(["real" | "monotonic"]) -> nanoseconds */
 static int read_clock(lua_State *L)
 {
@@ -361,6 +381,13 @@ static int read_clock(lua_State *L)
 
 	clock_gettime(clocks[luaL_checkoption(L, 1, "real", names)], &now);
 	lua_pushinteger(L, (lua_Integer)now.tv_sec * 1000000000 + now.tv_nsec);
+	return 1;
+}
+
+/* is_terminal(number) -> whether a person may be looking */
+static int is_terminal(lua_State *L)
+{
+	lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
 	return 1;
 }
 
@@ -388,6 +415,7 @@ static const luaL_Reg functions[] = {
     {"fork", fork_child},
     {"group_id", group_id},
     {"identity", identity},
+    {"is_terminal", is_terminal},
     {"kill", kill_process},
     {"leave", leave},
     {"list", list_directory},
@@ -402,6 +430,7 @@ static const luaL_Reg functions[] = {
     {"rename", rename_path},
     {"seal", seal},
     {"set_access", set_access},
+    {"sha256", sha256},
     {"wait", wait_child},
     {"write", write_bytes},
     {NULL, NULL},
@@ -416,5 +445,7 @@ int open_system(lua_State *L)
 	lua_setfield(L, -2, "__gc");
 	lua_pop(L, 1);
 	luaL_newlib(L, functions);
+	lua_pushliteral(L, VERSION);
+	lua_setfield(L, -2, "version");
 	return 1;
 }

@@ -294,6 +294,13 @@ int socket_wait(int fd, bool read, bool write, int timeout_ms)
 	}
 }
 
+bool socket_gone(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd};
+
+	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & (POLLHUP | POLLERR | POLLNVAL);
+}
+
 int socket_peer(int fd, struct socket_peer *peer)
 {
 	struct ucred credentials;

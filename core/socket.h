@@ -52,6 +52,9 @@ ssize_t socket_receive(int fd, void *data, size_t size, int *descriptors, size_t
 /* Waits until the socket can be read, written, or either; -ETIMEDOUT; timeout_ms < 0: forever. */
 int socket_wait(int fd, bool read, bool write, int timeout_ms);
 
+/* Whether the other side is closed altogether, and not only done with sending. */
+bool socket_gone(int fd);
+
 /* Who is on the other side, as the kernel knows since connect or listen. */
 int socket_peer(int fd, struct socket_peer *peer);
 

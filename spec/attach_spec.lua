@@ -44,10 +44,10 @@ describe("attach.check", function()
   it("refuses what is missing, unknown or out of range, and says what", function()
     assert.equal("attach must be an object", refusal(7))
     assert.equal("attach needs a type", refusal {})
-    assert.equal('attach type has no value "xpd"; the nearest is xdp', refusal { type = "xpd" })
+    assert.equal("attach type has no value 'xpd'; did you mean xdp?", refusal { type = "xpd" })
     assert.equal("xdp needs iface", refusal { type = "xdp", priority = 1 })
     assert.equal("xdp needs priority", refusal { type = "xdp", iface = "eth0" })
-    assert.equal("xdp takes no prioritty; the nearest is priority",
+    assert.equal("xdp takes no prioritty; did you mean priority?",
       refusal { type = "xdp", iface = "eth0", prioritty = 1 })
     assert.equal("priority must be from 0 to 2147483647",
       refusal { type = "xdp", iface = "eth0", priority = -1 })
@@ -56,9 +56,9 @@ describe("attach.check", function()
     assert.equal("priority must be a whole number",
       refusal { type = "xdp", iface = "eth0", priority = "high" })
     assert.equal("iface must be a word", refusal { type = "xdp", iface = "", priority = 1 })
-    assert.equal('direction has no value "ingres"; the nearest is ingress',
+    assert.equal("direction has no value 'ingres'; did you mean ingress?",
       refusal { type = "tc", iface = "eth0", priority = 1, direction = "ingres" })
-    assert.equal('proceed_on has no value "paas"; the nearest is pass',
+    assert.equal("proceed_on has no value 'paas'; did you mean pass?",
       refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = { "paas" } })
     assert.matches("^proceed_on must name at least one of aborted, drop",
       refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = {} })

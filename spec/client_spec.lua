@@ -1,5 +1,6 @@
 -- The client's framing, against the other end of a pair of sockets.
-local socket = require("bpf.core").socket
+local core = require "bpf.core"
+local socket <const>, system <const> = core.socket, core.system
 local client = require "bpf.client"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
@@ -39,11 +40,11 @@ describe("a client", function()
 
   it("passes descriptors and hands over those of the answer", function()
     local session <close>, theirs = connected()
-    local null <close> = assert(socket.open "/dev/null")
+    local null <close> = assert(system.open "/dev/null")
     answer(theirs, { id = 1, result = { fd = 0 } }, { null })
     local result, descriptors = session:call("map.open", { id = 3 }, { descriptors = { null } })
     assert.equal(0, result.fd)
-    assert.equal("device", descriptors[1]:kind())
+    assert.equal("device", system.facts(descriptors[1]).kind)
     descriptors[1]:close()
     local _, received = theirs:receive()
     assert.equal(1, #received)

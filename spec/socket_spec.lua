@@ -1,5 +1,6 @@
 -- Local sockets: bytes, descriptors, and who is on the other side.
-local socket = require("bpf.core").socket
+local core = require "bpf.core"
+local socket <const>, system <const> = core.socket, core.system
 require "bpf.error"
 
 local function temporary_directory()
@@ -51,14 +52,14 @@ describe("a local socket", function()
 
   it("passes descriptors, which are the receiver's own", function()
     local left, right = socket.pair()
-    local file <close> = assert(socket.open("/proc/self/status"))
+    local file <close> = assert(system.open("/proc/self/status"))
     assert.equal(1, left:send("x", { file, file:fd() }))
     file:close()
     local bytes, received = right:receive()
     assert.equal("x", bytes)
     assert.equal(2, #received)
     assert.not_equal(received[1]:fd(), received[2]:fd())
-    assert.equal("file", received[1]:kind())
+    assert.equal("file", system.facts(received[1]).kind)
     local info <close> = io.open("/proc/self/fdinfo/" .. received[1]:fd())
     local flags = info:read("a"):match("flags:%s*(%d+)")
     assert.not_equal(0, tonumber(flags, 8) & tonumber("2000000", 8))
@@ -67,7 +68,7 @@ describe("a local socket", function()
 
   it("takes sixteen descriptors in one message and not one more", function()
     local left, right = socket.pair()
-    local file <close> = assert(socket.open("/dev/null"))
+    local file <close> = assert(system.open("/dev/null"))
     local sixteen = {}
     for i = 1, 16 do sixteen[i] = file end
     left:send("x", sixteen)
@@ -80,7 +81,7 @@ describe("a local socket", function()
 
   it("closes what it is passed and nobody keeps", function()
     local left, right = socket.pair()
-    local file <close> = assert(socket.open("/dev/null"))
+    local file <close> = assert(system.open("/dev/null"))
     collectgarbage()
     local before = open_descriptors()
     for _ = 1, 10 do
@@ -93,7 +94,7 @@ describe("a local socket", function()
 
   it("ends a read at the message that carried descriptors", function()
     local left, right = socket.pair()
-    local file <close> = assert(socket.open("/dev/null"))
+    local file <close> = assert(system.open("/dev/null"))
     left:send("one\n")
     left:send("two\n", { file })
     left:send("three\n")
@@ -165,22 +166,5 @@ describe("a local socket", function()
     assert.is_nil(none)
     assert.equal("ECONNREFUSED", err.code)
     assert.matches("cannot connect to .*/dead: Connection refused", tostring(err))
-  end)
-end)
-
-describe("an opened file", function()
-  it("tells its kind, and a FIFO nobody writes to does not hold it up", function()
-    local path = os.tmpname()
-    os.remove(path)
-    assert(os.execute("mkfifo " .. path))
-    local fifo <close> = assert(socket.open(path))
-    assert.equal("FIFO", fifo:kind())
-    os.remove(path)
-    local root <close> = assert(socket.open("/"))
-    assert.equal("directory", root:kind())
-    local none, err = socket.open("/does/not/exist")
-    assert.is_nil(none)
-    assert.equal("ENOENT", err.code)
-    assert.equal("cannot open /does/not/exist: No such file or directory", err.message)
   end)
 end)

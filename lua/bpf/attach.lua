@@ -1,18 +1,9 @@
 -- The attach types: one table that the command line parses by and the daemon checks requests by.
 
 local error_object = require "bpf.error"
+local field = require "bpf.field"
 local nearest = require "bpf.nearest"
 local verdict = require "bpf.verdict"
-
----@class bpf.attach.field
----@field name string         as in JSON; the long option has `-` for `_`
----@field kind "string"|"integer"|"flag"|"choice"|"choices"|"descriptor"
----@field required boolean?
----@field default any         nil: stays absent
----@field minimum integer?    of integers
----@field maximum integer?
----@field values string[]?    of choices
----@field check (fun(value: any): string?)?   returns what is wrong with it
 
 local int_max <const> = 2147483647
 
@@ -53,11 +44,12 @@ local function process(name)
   return { name = name, kind = "integer", minimum = 1, maximum = int_max }
 end
 
----@type table<string, bpf.attach.field[]>
+-- In the order of the help pages.
+---@type table<string, bpf.field[]>
 attach.types = {
-  xdp = { iface, netns, netns_fd, priority, proceed_on "xdp" },
-  tc = { iface, netns, netns_fd, direction, priority, proceed_on "tc" },
-  tcx = { iface, netns, netns_fd, direction, priority },
+  xdp = { iface, priority, proceed_on "xdp", netns, netns_fd },
+  tc = { direction, iface, priority, proceed_on "tc", netns, netns_fd },
+  tcx = { direction, iface, priority, netns, netns_fd },
   tracepoint = {
     { name = "tracepoint", kind = "string", required = true, check = check_tracepoint },
   },
@@ -65,8 +57,8 @@ attach.types = {
   uprobe = {
     fn_name(false), offset(),
     { name = "target", kind = "string", required = true },
-    { name = "target_fd", kind = "descriptor" },
     retprobe, process "pid", process "container_pid",
+    { name = "target_fd", kind = "descriptor" },
   },
   fentry = { fn_name(true) },
   fexit = { fn_name(true) },
@@ -74,75 +66,6 @@ attach.types = {
 
 --- All names, in the order in which they are shown.
 attach.names = { "xdp", "tc", "tcx", "tracepoint", "kprobe", "uprobe", "fentry", "fexit" }
-
-local function is_name(value)
-  return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
-end
-
-local function unknown_value(what, value, values)
-  return ("%s has no value %q; the nearest is %s"):format(what, tostring(value),
-    nearest(tostring(value), values))
-end
-
-local function is_one_of(value, values)
-  for _, known in ipairs(values) do
-    if known == value then return true end
-  end
-  return false
-end
-
-local read = {}
-
-function read.string(field, value)
-  if not is_name(value) then return nil, field.name .. " must be a word" end
-  return value
-end
-
-function read.integer(field, value)
-  local number <const> = math.tointeger(type(value) == "number" and value or nil)
-  if not number then return nil, field.name .. " must be a whole number" end
-  if number < field.minimum or number > field.maximum then
-    return nil, ("%s must be from %d to %d"):format(field.name, field.minimum, field.maximum)
-  end
-  return number
-end
-
-function read.descriptor(field, value)
-  local number <const> = math.tointeger(type(value) == "number" and value or nil)
-  if not number or number < 0 or number > 15 then
-    return nil, field.name .. " must be the place of a descriptor that came with the request"
-  end
-  return number
-end
-
-function read.flag(field, value)
-  if type(value) ~= "boolean" then return nil, field.name .. " must be true or false" end
-  return value
-end
-
-function read.choice(field, value)
-  if is_one_of(value, field.values) then return value end
-  return nil, unknown_value(field.name, value, field.values)
-end
-
--- In the order of the values, each once.
-function read.choices(field, value)
-  if type(value) ~= "table" or #value == 0 then
-    return nil, field.name .. " must name at least one of " .. table.concat(field.values, ", ")
-  end
-  local chosen = {}
-  for _, name in ipairs(value) do
-    if not is_one_of(name, field.values) then
-      return nil, unknown_value(field.name, name, field.values)
-    end
-    chosen[name] = true
-  end
-  local ordered = {}
-  for _, name in ipairs(field.values) do
-    if chosen[name] then ordered[#ordered + 1] = name end
-  end
-  return ordered
-end
 
 --- What no single field can tell.
 ---@param checked table
@@ -164,10 +87,10 @@ end
 
 local function find_unknown(request, fields)
   local known = { "type" }
-  for _, field in ipairs(fields) do known[#known + 1] = field.name end
+  for _, description in ipairs(fields) do known[#known + 1] = description.name end
   for key in pairs(request) do
-    if not is_one_of(key, known) then
-      return ("%s takes no %s; the nearest is %s"):format(request.type, tostring(key),
+    if not field.is_one_of(key, known) then
+      return ("%s takes no %s; did you mean %s?"):format(request.type, tostring(key),
         nearest(tostring(key), known))
     end
   end
@@ -183,30 +106,26 @@ function attach.check(request)
   if type(request) ~= "table" then return fail "attach must be an object" end
   local fields <const> = attach.types[request.type]
   if request.type == nil then return fail "attach needs a type" end
-  if not fields then return fail(unknown_value("attach type", request.type, attach.names)) end
+  if not fields then return fail("attach type " .. field.unknown(request.type, attach.names)) end
   local unknown <const> = find_unknown(request, fields)
   if unknown then return fail(unknown) end
 
   local checked = { type = request.type }
-  for _, field in ipairs(fields) do
-    local value = request[field.name]
-    if value == nil then
-      if field.required then return fail(("%s needs %s"):format(request.type, field.name)) end
-    else
-      local good, wrong = read[field.kind](field, value)
-      wrong = wrong or field.check and field.check(value)
-      if wrong then
-        return fail(wrong:find(field.name, 1, true) == 1 and wrong or field.name .. " " .. wrong)
-      end
-      checked[field.name] = good
+  for _, description in ipairs(fields) do
+    local name <const> = description.name
+    if request[name] ~= nil then
+      local value, why = field.read(description, request[name])
+      if why then return fail(name .. " " .. why) end
+      checked[name] = value
+    elseif description.required then
+      return fail(("%s needs %s"):format(request.type, name))
     end
   end
   local contradiction <const> = attach.contradiction(checked)
   if contradiction then return fail(contradiction) end
-  for _, field in ipairs(fields) do
-    if checked[field.name] == nil then
-      local default = field.default
-      checked[field.name] = type(default) == "table" and { table.unpack(default) } or default
+  for _, description in ipairs(fields) do
+    if checked[description.name] == nil then
+      checked[description.name] = field.default(description)
     end
   end
   return checked

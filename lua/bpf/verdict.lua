@@ -1,6 +1,7 @@
 -- Names of verdicts and the proceed-on masks made of them, for XDP and TC.
 
 local error_object = require "bpf.error"
+local nearest = require "bpf.nearest"
 
 local verdict = {}
 
@@ -27,30 +28,6 @@ local kinds <const> = {
 
 local function kind_of(kind)
   return kinds[kind] or error(("no such kind of chain: %s"):format(tostring(kind)), 3)
-end
-
--- Levenshtein's distance, on two rows.
-local function distance(a, b)
-  local previous = {}
-  for j = 0, #b do previous[j] = j end
-  for i = 1, #a do
-    local current = { [0] = i }
-    for j = 1, #b do
-      local change = a:byte(i) == b:byte(j) and 0 or 1
-      current[j] = math.min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + change)
-    end
-    previous = current
-  end
-  return previous[#b]
-end
-
-local function nearest(name, candidates)
-  local best, best_distance
-  for _, candidate in ipairs(candidates) do
-    local d = distance(name:lower(), candidate)
-    if not best or d < best_distance then best, best_distance = candidate, d end
-  end
-  return best
 end
 
 ---All names of a kind, by code, `dispatcher_return` last.

@@ -1,12 +1,19 @@
 # The test VM: a stock Debian kernel (KERNEL=6.1, 6.12 or 7) under qemu over this machine's own root.
 KERNEL  ?= 6.1
 KERNELS ?= 6.1 6.12 7
+# One core's worth of emulation: specs one after the other, with patience.
+VM_SPECS = SPEC_JOBS=1 SPEC_SECONDS=900 $(SPEC_ENV) $(LUA) spec/run.lua $(or $(SPECS),spec/kernel)
 
-.PHONY: test-vm vm-shell
+.PHONY: test-vm test-kernels vm-shell
 test-vm: # SPECS="spec/kernel/chain_freplace_spec.lua" runs a part
 	@scripts/deps.sh vm
 	$(BUILD_ALL)
-	@scripts/vm/run.sh $(KERNEL) '$(SPEC_ENV) $(LUA) spec/run.lua $(or $(SPECS),spec/kernel)'
+	@VM_TIMEOUT=$${VM_TIMEOUT:-3600} scripts/vm/run.sh $(KERNEL) '$(VM_SPECS)'
+
+test-kernels: # KERNELS="6.1 7" runs some
+	@scripts/deps.sh vm
+	$(BUILD_ALL)
+	@VM_TIMEOUT=$${VM_TIMEOUT:-3600} $(LUA) scripts/vm/matrix.lua '$(VM_SPECS)' $(KERNELS)
 
 vm-shell:
 	@scripts/deps.sh vm

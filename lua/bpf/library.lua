@@ -1,0 +1,96 @@
+-- Finds shared libraries by name as the dynamic linker does: in /etc/ld.so.cache.
+
+local error_object = require "bpf.error"
+
+local default_cache <const> = "/etc/ld.so.cache"
+
+-- glibc's "new" format: header, entries, strings. Offsets count from the magic, which an old-format
+-- cache may precede.
+local magic <const> = "glibc-ld.so.cache1.1"
+local header <const> = "=c20I4I4Bxxx I4 I4I4I4"
+local header_size <const> = string.packsize(header)
+local entry <const> = "=i4I4I4I4I8"
+local entry_size <const> = string.packsize(entry)
+
+local library = {}
+
+local function read_file(path, bytes)
+  local file <close>, why = io.open(path, "rb")
+  if not file then return nil, why end
+  return file:read(bytes or "a") or ""
+end
+
+-- Word size, byte order and machine: what tells libraries of one architecture from another's.
+local function architecture(path)
+  local head <const> = read_file(path, 20)
+  if not head or #head < 20 or head:sub(1, 4) ~= "\127ELF" then return nil end
+  return head:sub(5, 6) .. head:sub(19, 20)
+end
+
+local function matches(key, name)
+  return key == name or key:sub(1, #name + 3) == name .. ".so"
+    and (#key == #name + 3 or key:sub(#name + 4, #name + 4) == ".")
+end
+
+-- Iterates over (soname, path, hwcap). Nothing is trusted: the file may be cut short.
+local function each_library(cache)
+  local start <const> = cache:find(magic, 1, true)
+  if not start or #cache < start + header_size - 1 then return nil end
+  local _, count = header:unpack(cache, start)
+  local index = 0
+  local function string_at(offset)
+    return ("z"):unpack(cache, start + offset)
+  end
+  return function()
+    if index >= count then return nil end
+    local _, key, value, _, hwcap =
+      entry:unpack(cache, start + header_size + index * entry_size)
+    index = index + 1
+    return string_at(key), string_at(value), hwcap
+  end
+end
+
+local function search(cache, name, wanted)
+  local next_library <const> = each_library(cache)
+  if not next_library then return nil end
+  local found
+  for key, path, hwcap in next_library do
+    if matches(key, name) and architecture(path) == wanted then
+      if hwcap == 0 then return path end
+      found = found or path
+    end
+  end
+  return found
+end
+
+local function fail(code, message)
+  return nil, error_object.new { code = code, message = message }
+end
+
+--- The file behind a library's name, of this process's architecture: `libc` or `libc.so.6` gives
+--- /lib/x86_64-linux-gnu/libc.so.6. What has a slash is a path and returned as it is.
+---@param name string
+---@param cache_path string?  another cache than the system's
+---@return string? path
+---@return bpf.error?
+function library.find(name, cache_path)
+  if name:find("/", 1, true) then return name end
+  cache_path = cache_path or default_cache
+  local cache, why = read_file(cache_path)
+  if not cache then
+    return fail("ENOENT", ("cannot look for library %s: %s"):format(name, why))
+  end
+  if not cache:find(magic, 1, true) then
+    return fail("EBADMSG", ("cannot look for library %s: %s is no library cache"):format(name,
+      cache_path))
+  end
+  local read, path = pcall(search, cache, name, architecture "/proc/self/exe")
+  if not read then
+    return fail("EBADMSG", ("cannot look for library %s: %s is damaged"):format(name, cache_path))
+  end
+  if path then return path end
+  local _, err = fail("ENOENT", ("no library %s in %s"):format(name, cache_path))
+  return nil, err:with_advice "a file is named by a path with a slash, as in ./program"
+end
+
+return library

@@ -1,0 +1,76 @@
+-- bpfctl: reads the line, lets the command run, draws what it returns.
+
+local exit = require "bpfctl.exit"
+local options = require "bpfctl.options"
+local root = require "bpfctl.root"
+
+local function write(stream, text)
+  local written, why = stream:write(text)
+  if written then written, why = stream:flush() end
+  if written then return true end
+  io.stderr:write("bpfctl: cannot write the output: ", why, "\n")
+  return false
+end
+
+local function print_page(level, stream)
+  local page <const> = require("bpfctl.help").page(level)
+  return write(stream or io.stdout, page)
+end
+
+-- load-from-file's own values, and those of the type behind it as `attach`.
+local function arguments_of(invocation)
+  local outer <const>, inner <const> = invocation.levels[1], invocation.levels[2]
+  local arguments = {}
+  for name, value in pairs(outer.values) do arguments[name] = value end
+  if inner then arguments.type, arguments.attach = inner.command.name, inner.values end
+  return outer.command, arguments
+end
+
+local function draw(command, data, common)
+  if common.quiet then return command.brief and command.brief(data) or "" end
+  if command.draws == "nothing" then return "" end
+  local format <const> = require("bpfctl.format." .. (common.output or "table"))
+  local is_terminal <const> = require("bpf.core").system.is_terminal(1)
+  return format[command.draws](data, { bold = is_terminal and os.getenv "TERM" ~= "dumb" })
+end
+
+local function fail(session, errors, common)
+  local report <const> = require "bpfctl.report"
+  if require("bpf.error").is(errors) then errors = { errors } end
+  for _, err in ipairs(errors) do report.failure(err, common.output) end
+  return session.exit or exit.failure
+end
+
+local function run(invocation)
+  local command, arguments = arguments_of(invocation)
+  local common <const> = invocation.common
+  local session <close> = require("bpfctl.session").new {
+    socket = common.socket, null = common.output == "json",
+  }
+  local data, errors = command.run(session, arguments)
+  if data == nil then return fail(session, errors, common) end
+  local text <const> = draw(command, data, common)
+  return (text == "" or write(io.stdout, text)) and exit.success or exit.failure
+end
+
+---@param argv string[]
+---@return integer exit_code
+return function(argv)
+  local invocation, problem = options.parse(root, argv)
+  if not invocation then
+    require("bpfctl.report").usage(problem, options.wants_json(argv))
+    return exit.usage
+  end
+  if invocation.shows_help then
+    return print_page(invocation.level) and exit.success or exit.failure
+  end
+  if invocation.level.values.version then
+    local version <const> = require("bpf.core").system.version
+    return write(io.stdout, "bpfctl " .. version .. "\n") and exit.success or exit.failure
+  end
+  if #invocation.levels == 0 then
+    print_page(invocation.level, io.stderr)
+    return exit.usage
+  end
+  return run(invocation)
+end

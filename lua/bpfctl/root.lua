@@ -1,0 +1,22 @@
+-- bpfctl itself as a command: what stands directly behind it.
+
+local modules <const> = {
+  ["load-from-file"] = "load_from_file",
+  ["load-from-image"] = "load_from_image",
+  unload = "unload",
+  list = "list",
+  get = "get",
+  ["pull-bytecode"] = "pull_bytecode",
+}
+
+return {
+  name = "bpfctl",
+  summary = "Load, list and unload eBPF programs through bpfd",
+  noun = "command",
+  commands = { "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode" },
+  find = function(name)
+    local module <const> = modules[name]
+    return module and require("bpfctl.commands." .. module)
+  end,
+  options = { { name = "version", short = "V", kind = "flag", text = "Print version" } },
+}

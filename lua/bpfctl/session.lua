@@ -1,0 +1,53 @@
+-- One run of bpfctl against one bpfd: connects at the first call, so that what is wrong with the
+-- line or with a file is said without a daemon too.
+
+local exit = require "bpfctl.exit"
+
+---@class bpfctl.session
+---@field exit integer?   set when bpfd cannot be reached: the code to leave with
+local session = {}
+local metatable = { __index = session }
+
+---@param options { socket: string?, null: boolean? }  null: results keep their nulls
+local function new(options)
+  return setmetatable({ options = options }, metatable)
+end
+
+function session:connect()
+  local client <const> = require "bpf.client"
+  local connected, err = client.connect { socket = self.options.socket }
+  if connected then
+    self.client = connected
+    return true
+  end
+  local refused <const> = err.code == "EACCES" or err.code == "EPERM"
+  self.exit = refused and exit.not_permitted or exit.unavailable
+  return nil, err
+end
+
+--- Calls a method of the daemon.
+---@return any result
+---@return bpf.error?
+function session:call(method, params, options)
+  if not self.client then
+    local connected, err = self:connect()
+    if not connected then return nil, err end
+  end
+  options = options or {}
+  options.null = self.options.null
+  local result, err = self.client:call(method, params, options)
+  if result == nil then
+    if err.code == "ECONNRESET" then self.exit = exit.unavailable end
+    if err.hook then self.exit = exit.not_permitted end
+    return nil, err
+  end
+  return result
+end
+
+function session:close()
+  if self.client then self.client:close() end
+end
+
+metatable.__close = session.close
+
+return { new = new }

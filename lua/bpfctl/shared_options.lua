@@ -1,0 +1,110 @@
+-- Options that several commands have.
+
+local error_object = require "bpf.error"
+
+local shared = {}
+
+local function has_equals(word) return word:find("=", 1, true) ~= nil end
+
+-- NAME=VALUE ... -> { NAME = VALUE }, each value checked as far as that goes without the object.
+local function globals_of(assignments)
+  local global <const> = require "bpf.global"
+  local globals = {}
+  for _, assignment in ipairs(assignments) do
+    local name, value = global.split(assignment)
+    if not name then return nil, error_object.is(value) and "refused: " .. tostring(value) end
+    if globals[name] then return nil, ("sets %s twice"):format(name) end
+    globals[name] = value
+  end
+  return globals
+end
+
+--- KEY=VALUE[,KEY=VALUE] ... -> { KEY = VALUE }
+local function pairs_of(lists)
+  local metadata = {}
+  for _, list in ipairs(lists) do
+    for pair in (list .. ","):gmatch "([^,]*)," do
+      local key, value = pair:match "^([^=]+)=(.*)$"
+      if not key then return nil, ("must be KEY=VALUE, not '%s'"):format(pair) end
+      if metadata[key] then return nil, ("names %s twice"):format(key) end
+      metadata[key] = value
+    end
+  end
+  return metadata
+end
+
+shared.global = {
+  name = "global", short = "g", kind = "string", repeated = true,
+  continues = has_equals, empty = "NAME=VALUE", finish = globals_of,
+  text = [[
+Set global variables of the program before it is loaded.
+Format: <NAME>=<Hex Value>
+
+The bytes are taken as they stand, in memory order, and must be as many
+as the variable has. The forms <NAME>=u32:10, <NAME>=i64:-1 and
+<NAME>=str:eth0 are packed for you. Several may follow one option, and
+the option may be given again.]],
+}
+
+shared.metadata = {
+  name = "metadata", short = "m", kind = "string", repeated = true, finish = pairs_of,
+  text = [[
+Keep keys and values with the program.
+Format: <KEY>=<VALUE>
+
+Programs can be listed by them: bpfctl list --metadata-selector.
+Several are given with commas between them, or with the option again.
+Example: --metadata owner=acme]],
+}
+
+shared.metadata_selector = {
+  name = "metadata_selector", short = "m", kind = "string", repeated = true, finish = pairs_of,
+  text = [[
+List programs with this metadata; with several, all must match.
+Format: <KEY>=<VALUE>
+Example: --metadata-selector owner=acme]],
+}
+
+shared.map_owner_id = {
+  name = "map_owner_id", kind = "integer", minimum = 1, maximum = 4294967295,
+  text = [[
+Program id of a loaded program to share maps with.
+Maps of the same name and shape become the owner's.
+Example: --map-owner-id 63178]],
+}
+
+shared.persist = {
+  name = "persist", kind = "flag",
+  text = "Load the program again after a reboot",
+}
+
+shared.image_url = {
+  name = "image_url", short = "i", kind = "string", required = true,
+  text = [[
+Image that holds the bytecode.
+Example: --image-url quay.io/bpfd-bytecode/xdp_pass:latest]],
+}
+
+shared.registry_auth = {
+  name = "registry_auth", short = "r", kind = "string", also = "registry_auth",
+  text = [[
+Credentials for the registry: <USERNAME>:<PASSWORD> in base64, as
+docker and podman keep them.
+Example: --registry-auth "YnjrcKw63PhDcQodiU9hYxQ2"]],
+}
+
+shared.pull_policy = {
+  name = "pull_policy", short = "p", kind = "choice",
+  values = { "Always", "IfNotPresent", "Never" }, default = "IfNotPresent",
+  text = "When to fetch the image",
+}
+
+--- What stands without a dash: program ids.
+function shared.program_ids(several)
+  return {
+    name = "id", kind = "integer", minimum = 1, maximum = 4294967295, repeated = several,
+    required = true, text = "Program id, as list shows it",
+  }
+end
+
+return shared

@@ -1,0 +1,101 @@
+-- The daemon as a whole: what it opens at its start, and how it ends.
+
+local core = require "bpf.core"
+local directories = require "bpfd.directories"
+local job = require "bpfd.job"
+local log = require "bpfd.log"
+local loop = require "bpfd.loop"
+local server = require "bpfd.server"
+local store = require "bpfd.store"
+
+local LAST_JOBS <const> = 20 -- seconds that a stop waits for what is under way
+
+local daemon = {}
+daemon.__index = daemon
+
+local method_files <const> = { "program", "chain", "map", "system" }
+
+local function collect_methods()
+  local methods = {}
+  for _, name in ipairs(method_files) do
+    for method, description in pairs(require("bpfd.methods." .. name)) do
+      methods[method] = description
+    end
+  end
+  return methods
+end
+
+local function read_boot_id()
+  local file <close> = assert(io.open "/proc/sys/kernel/random/boot_id")
+  return file:read "l"
+end
+
+-- A database that cannot be read is set aside: what runs is known from the pins.
+local function open_store(self)
+  local path <const>, boot_id <const> = self.directories.database, read_boot_id()
+  local opened, err = store.open(path, boot_id)
+  if opened or err.code ~= "EBADMSG" then return opened, err end
+  local aside <const> = ("%s.broken-%d"):format(path, core.system.clock() // 1000000000)
+  log.error("%s; it is set aside as %s", tostring(err), aside)
+  local good
+  good, err = core.system.rename(path, aside)
+  if not good then return nil, err end
+  core.system.remove(path .. "-wal")
+  core.system.remove(path .. "-shm")
+  return store.open(path, boot_id)
+end
+
+local function open_parts(self, options)
+  local err
+  self.directories, err = directories.open(options.run_dir, options.state_dir)
+  if not self.directories then return nil, err end
+  job.share { self.directories.jobs_lock }
+  self.run_dir, self.state_dir = self.directories.run_dir, self.directories.state_dir
+  self.store, err = open_store(self)
+  if not self.store then return nil, err end
+  self.server, err = server.open {
+    daemon = self, methods = collect_methods(), listen = self.config.listen,
+    limits = self.config.limits,
+  }
+  return self.server, err
+end
+
+--- Opens everything, brings the index in line with the kernel, and listens.
+---@param options { config: table, config_path: string, run_dir: string, state_dir: string }
+---@return table? daemon, bpf.error? err
+function daemon.start(options)
+  local self = setmetatable({ config = options.config, config_path = options.config_path }, daemon)
+  local good, err = open_parts(self, options)
+  if good then return self end
+  self:close()
+  return nil, err
+end
+
+function daemon:close()
+  if self.server then self.server:close() end
+  if self.store then self.store:close() end
+end
+
+-- Takes no more requests, lets those under way end, and leaves. What is loaded keeps running.
+function daemon:stop()
+  if self.stopping then return end
+  self.stopping = true
+  log.info "stopping; what is loaded keeps running"
+  self.server:stop_listening()
+  local deadline <const> = core.system.clock "monotonic" + LAST_JOBS * 1000000000
+  loop.after(0.01, function()
+    if not self.server:is_busy() or core.system.clock "monotonic" > deadline then loop.stop() end
+  end, true)
+end
+
+--- Serves until SIGTERM or SIGINT.
+function daemon:run()
+  for _, name in ipairs { "sigterm", "sigint" } do
+    loop.signal(name, function() self:stop() end)
+  end
+  log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
+  loop.run()
+  self:close()
+end
+
+return daemon

@@ -1,0 +1,194 @@
+-- Heavy work in forked children: plain synchronous Lua there, one JSON message back.
+
+local system = require("bpf.core").system
+local error_object = require "bpf.error"
+local json = require "bpf.json"
+local log = require "bpfd.log"
+local loop = require "bpfd.loop"
+
+local job = {}
+
+local AT_ONCE <const> = 4
+local TIMEOUT <const> = 300 -- seconds; a verification of a million instructions takes two
+local LOG_SIZE <const> = 64 * 1024
+
+local running, count, queue = {}, 0, {}
+local child_signal
+local shared = {} -- descriptors that every child keeps
+
+--- Descriptors that every child keeps, such as the lock that says that work goes on.
+function job.share(descriptors)
+  shared = descriptors
+end
+
+--- Children that have not ended.
+function job.count()
+  return count
+end
+
+-- The end of a verifier's log is where the reason stands.
+local function shorten(err)
+  if type(err.log) == "string" and #err.log > LOG_SIZE then
+    err.log = "[...]\n" .. err.log:sub(-LOG_SIZE)
+  end
+  return err
+end
+
+local function plain(err)
+  local copy = {}
+  for key, value in pairs(err) do copy[key] = value end
+  return shorten(copy)
+end
+
+local function be_child(work, pipe)
+  local function send(message) system.write(pipe, json.encode(message) .. "\n") end
+  local function progress(step, done, total)
+    send { progress = { step = step, done = done, total = total } }
+  end
+  local good, result, err = xpcall(work, debug.traceback, progress)
+  if not good then
+    send { fault = tostring(result) }
+  elseif result == nil then
+    send { error = plain(err) }
+  else
+    send { result = result }
+  end
+  system.leave(0)
+end
+
+-- What ended, as nil and an error object.
+local function bad_end(self)
+  if self.cancelled then
+    return nil, error_object.new { code = "ECANCELED", message = self.cancelled }
+  end
+  local how = self.status.signal and "signal " .. self.status.signal
+    or "exit status " .. tostring(self.status.code)
+  if self.timed_out then
+    return nil, error_object.new { code = "ETIMEDOUT",
+      message = ("the work took longer than %d seconds"):format(TIMEOUT) }
+  end
+  log.error("a job died: %s", how)
+  return nil, error_object.new { code = "EFAULT",
+    message = ("the process that did the work died (%s)"):format(how) }
+end
+
+local function outcome(self)
+  local message = self.message
+  if message == nil then return bad_end(self) end
+  if message.result ~= nil then return message.result end
+  if message.error then return nil, error_object.new(message.error) end
+  log.error("a fault of bpfd's own, in a job: %s", message.fault)
+  return nil, error_object.new { code = "EFAULT",
+    message = "a fault of bpfd's own; its log says more" }
+end
+
+local function take_line(self, line)
+  local message = json.decode(line)
+  if type(message) ~= "table" then
+    log.error("a job said what nobody understands")
+  elseif not message.progress then
+    self.message = message
+  elseif self.progress then
+    local step <const> = message.progress
+    self.progress(step.step, step.done, step.total)
+  end
+end
+
+local function read_messages(self)
+  local bytes, err = system.read(self.pipe)
+  if not bytes then return err.code ~= "EAGAIN" end
+  if bytes == "" then return true end
+  self.text = self.text .. bytes
+  while true do
+    local line, rest = self.text:match "^([^\n]*)\n(.*)$"
+    if not line then return false end
+    self.text = rest
+    take_line(self, line)
+  end
+end
+
+local start ---@type fun(self: table)
+
+local function finish_if_over(self)
+  if not self.at_end then return end
+  local status = self.status or system.wait(self.pid)
+  if not status then return end
+  self.status = status
+  running[self.pid] = nil
+  self.timer:close()
+  count = count - 1
+  self.resume()
+  while count < AT_ONCE and #queue > 0 do start(table.remove(queue, 1)) end
+end
+
+local function watch(self)
+  self.watch = loop.watch(self.pipe:fd(), function()
+    if not read_messages(self) then return end
+    self.watch:close()
+    self.pipe:close()
+    self.at_end = true
+    finish_if_over(self)
+  end)
+  self.watch:on "r"
+  self.timer = loop.after(TIMEOUT, function()
+    self.timed_out = true
+    system.kill(self.pid, "KILL")
+  end)
+end
+
+function start(self)
+  if self.cancelled then return self.resume() end
+  child_signal = child_signal or loop.signal("sigchld", function()
+    for _, one in pairs(running) do finish_if_over(one) end
+  end)
+  count = count + 1
+  local from, to = system.pipe()
+  local keep = { table.unpack(shared) }
+  for _, descriptor in ipairs(self.keep or {}) do keep[#keep + 1] = descriptor end
+  keep[#keep + 1] = to
+  local pid, err
+  if from then pid, err = system.fork(keep) else err = to end
+  if pid == 0 then
+    pcall(be_child, self.work, to)
+    system.leave(70) -- whatever happens, a child never comes back into the loop
+  end
+  if to and from then to:close() end
+  if not pid then
+    count = count - 1
+    self.failure = err
+    return self.resume()
+  end
+  self.pid, self.pipe, self.text = pid, from, ""
+  running[pid] = self
+  watch(self)
+end
+
+--- Ends a job that nobody wants any more; its `run` then returns an error. False when it is over.
+---@param why string
+function job.cancel(self, why)
+  if self.at_end or self.message then return false end
+  self.cancelled = why
+  if self.pid then system.kill(self.pid, "KILL") end
+  return true
+end
+
+--- Runs work(progress) in a child and waits. What it returns comes back by JSON. In a job nothing
+--- of the loop and of the database may be touched.
+---@param work fun(progress: fun(step: string, done: integer, total: integer)): any, bpf.error?
+---@param options { keep: table?, progress: function?, started: fun(job: table)? }?
+---  keep: descriptors that the child has too; started: called with the job, for `job.cancel`
+---@return any result, bpf.error? err, integer? died  the pid, if the child did not end by itself
+function job.run(work, options)
+  local self = { work = work }
+  for key, value in pairs(options or {}) do self[key] = value end
+  if self.started then self.started(self) end
+  loop.wait(function(resume)
+    self.resume = resume
+    if count < AT_ONCE then start(self) else table.insert(queue, self) end
+  end)
+  if self.failure then return nil, self.failure end
+  local result, err = outcome(self)
+  return result, err, not self.message and self.pid or nil
+end
+
+return job

@@ -1,0 +1,38 @@
+-- The daemon's log: lines on stderr, with the journal's priorities where stderr is the journal.
+
+local system = require("bpf.core").system
+
+local log = {}
+
+local priorities <const> = { error = 3, warning = 4, info = 6, debug = 7 }
+log.levels = { "error", "warning", "info", "debug" }
+
+local threshold = priorities.info
+
+-- systemd names the stream that it has given us, so that a shell's redirection is not taken for it.
+local function is_journal()
+  local facts = system.facts(2)
+  return facts and os.getenv "JOURNAL_STREAM" == ("%d:%d"):format(facts.device, facts.inode)
+end
+
+local to_journal <const> = is_journal()
+
+---@param level "error"|"warning"|"info"|"debug"
+function log.set_level(level)
+  threshold = assert(priorities[level], "no such level")
+end
+
+local function write(level, format, ...)
+  local priority = priorities[level]
+  if priority > threshold then return end
+  local text = select("#", ...) > 0 and format:format(...) or format
+  local prefix = to_journal and ("<%d>"):format(priority) or ("bpfd: %s: "):format(level)
+  -- One line of the log is one event, whatever an error's text contains.
+  system.write(2, prefix .. text:gsub("[%c]+", " ") .. "\n")
+end
+
+for level in pairs(priorities) do
+  log[level] = function(format, ...) write(level, format, ...) end
+end
+
+return log

@@ -1,0 +1,99 @@
+-- The daemon's one event loop: descriptors, timers, signals, and tasks that wait for them.
+
+local uv = require "luv"
+local log = require "bpfd.log"
+
+local loop = {}
+
+-- luv ends the process when a callback raises; a fault in one request must not.
+local function guarded(callback)
+  return function(...)
+    local good, trace = xpcall(callback, debug.traceback, ...)
+    if not good then log.error("a fault of bpfd's own: %s", trace) end
+  end
+end
+
+local watch = {}
+watch.__index = watch
+
+--- Calls back when the descriptor can be read or written, until stopped. `events` is "r", "w" or
+--- "rw", and may be changed by calling `watch:on` again; nil pauses.
+---@param fd integer
+---@param callback fun(readable: boolean, writable: boolean)
+function loop.watch(fd, callback)
+  local self = setmetatable({ handle = assert(uv.new_poll(fd)) }, watch)
+  self.callback = guarded(function(failure, events)
+    if self.handle:is_closing() then return end
+    if failure then return callback(true, true) end -- the next read or write says what it is
+    callback(events:find "[rd]" ~= nil, events:find "w" ~= nil)
+  end)
+  return self
+end
+
+function watch:on(events)
+  if self.events == events or self.handle:is_closing() then return end
+  self.events = events
+  if events then self.handle:start(events, self.callback) else self.handle:stop() end
+end
+
+function watch:close()
+  if not self.handle:is_closing() then self.handle:close() end
+end
+
+--- Calls back after that many seconds, again and again where `every` is true.
+---@return { close: fun(self) } timer
+function loop.after(seconds, callback, every)
+  local handle = assert(uv.new_timer())
+  local milliseconds <const> = math.max(1, math.ceil(seconds * 1000))
+  local timer = {}
+  function timer.close()
+    if not handle:is_closing() then handle:close() end
+  end
+  local call <const> = guarded(callback)
+  handle:start(milliseconds, every and milliseconds or 0, function()
+    if not every then timer.close() end
+    call()
+  end)
+  return timer
+end
+
+---@param name string  such as "sigterm"
+function loop.signal(name, callback)
+  local handle = assert(uv.new_signal())
+  handle:start(name, guarded(callback))
+  return handle
+end
+
+--- Runs a function as a task, which may wait. What it raises is logged.
+---@param body fun()
+function loop.spawn(body)
+  coroutine.resume(coroutine.create(guarded(body)))
+end
+
+--- Waits inside a task. start(resume) is called at once and must see to it that `resume(...)` is
+--- called, once and from the loop; its arguments are what `wait` returns.
+---@param start fun(resume: fun(...))
+function loop.wait(start)
+  local thread = coroutine.running()
+  local answer, waiting
+  start(function(...)
+    if waiting then
+      coroutine.resume(thread, ...)
+    else
+      answer = table.pack(...)
+    end
+  end)
+  if answer then return table.unpack(answer, 1, answer.n) end
+  waiting = true
+  return coroutine.yield()
+end
+
+function loop.run()
+  uv.run "default"
+end
+
+function loop.stop()
+  uv.stop()
+end
+
+return loop

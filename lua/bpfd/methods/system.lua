@@ -1,0 +1,35 @@
+-- system.status and request.cancel.
+
+local core = require "bpf.core"
+local error_object = require "bpf.error"
+local job = require "bpfd.job"
+
+local system = {}
+
+system["system.status"] = {
+  parameters = {},
+  run = function(daemon)
+    return {
+      version = core.system.version, pid = core.system.identity().pid,
+      boot_id = daemon.store.boot_id, run_dir = daemon.run_dir, state_dir = daemon.state_dir,
+      config = daemon.config_path, programs = daemon.store:count "programs",
+      chains = daemon.store:count "chains", jobs = job.count(),
+    }
+  end,
+}
+
+system["request.cancel"] = {
+  parameters = { request = true },
+  run = function(_, request)
+    local wanted <const> = request.params.request
+    for _, other in pairs(request.connection.requests) do
+      if other ~= request and other.id == wanted then
+        return { cancelled = other:cancel "the request was cancelled" }
+      end
+    end
+    return nil, error_object.new { code = "ENOENT",
+      message = ("no request %s is under way on this connection"):format(tostring(wanted)) }
+  end,
+}
+
+return system

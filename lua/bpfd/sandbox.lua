@@ -1,0 +1,59 @@
+-- Runs a Lua file that only describes something: no files, no modules, no end of its patience.
+
+local error_object = require "bpf.error"
+
+local sandbox = {}
+
+local function copy(library, names)
+  local result = {}
+  for name in names:gmatch "%S+" do result[name] = library[name] end
+  return result
+end
+
+local function environment(extra)
+  local env = {
+    ipairs = ipairs, pairs = pairs, next = next, select = select, type = type,
+    tonumber = tonumber, tostring = tostring, error = error, assert = assert,
+    string = copy(string, "byte char find format gmatch gsub len lower match rep reverse " ..
+      "sub upper"),
+    table = copy(table, "concat insert move pack remove sort unpack"),
+    math = copy(math, "abs ceil floor fmod huge max maxinteger min mininteger tointeger type ult"),
+  }
+  for name, value in pairs(extra or {}) do env[name] = value end
+  return env
+end
+
+local function read(path)
+  local file <close>, message, code = io.open(path, "r")
+  if not file then
+    return nil, error_object.new {
+      code = code == 2 and "ENOENT" or "EACCES", message = "cannot read " .. message,
+    }
+  end
+  local text, failure = file:read "a"
+  if not text then
+    return nil, error_object.new { code = "EIO",
+      message = ("cannot read %s: %s"):format(path, failure) }
+  end
+  return text
+end
+
+--- What the file returns. It sees string, table and math, and may run that many instructions.
+---@param path string
+---@param options { instructions: integer, environment: table? }
+---@return any value, bpf.error? err
+function sandbox.run(path, options)
+  local text, err = read(path)
+  if not text then return nil, err end
+  local chunk, complaint = load(text, "@" .. path, "t", environment(options.environment))
+  if not chunk then return nil, error_object.new { code = "EINVAL", message = complaint } end
+  local thread = coroutine.create(chunk)
+  debug.sethook(thread, function() error("it runs for too long", 2) end, "", options.instructions)
+  local good, value = coroutine.resume(thread)
+  if good and coroutine.status(thread) == "dead" then return value end
+  coroutine.close(thread)
+  if error_object.is(value) then return nil, value end
+  return nil, error_object.new { code = "EINVAL", message = tostring(value) }
+end
+
+return sandbox

@@ -1,0 +1,208 @@
+-- The index over what runs, in SQLite. The kernel is the truth: all of this can be made anew from
+-- the pins.
+
+local core = require "bpf.core"
+local error_object = require "bpf.error"
+local json = require "bpf.json"
+
+local VERSION <const> = 1
+
+local schema <const> = [[
+CREATE TABLE programs (
+  id INTEGER PRIMARY KEY,       -- the kernel's
+  boot_id TEXT NOT NULL,
+  type TEXT NOT NULL,           -- the word it was loaded with
+  hook TEXT,                    -- of members of chains
+  position INTEGER,
+  map_owner_id INTEGER,
+  persist INTEGER NOT NULL,
+  note TEXT NOT NULL            -- JSON: everything else, as in the member record
+) STRICT;
+CREATE INDEX programs_by_hook ON programs (hook, position);
+CREATE INDEX programs_by_owner ON programs (map_owner_id);
+CREATE TABLE persistent (       -- loaded with persist before the last boot
+  old_id INTEGER NOT NULL,
+  boot_id TEXT NOT NULL,
+  note TEXT NOT NULL,
+  UNIQUE (old_id, boot_id)
+) STRICT;
+CREATE TABLE chains (
+  hook TEXT PRIMARY KEY,
+  boot_id TEXT NOT NULL,
+  manifest TEXT NOT NULL        -- JSON, as in the manifest map, with what was found out since
+) STRICT;
+]]
+
+local store = {}
+store.__index = store
+
+local function read_version(database)
+  local statement <close>, err = database:prepare "PRAGMA user_version"
+  if not statement then return nil, err end
+  local row
+  row, err = statement:row()
+  if not row then return nil, err end
+  return row.user_version
+end
+
+local function set_up(database)
+  local version, err = read_version(database)
+  if not version then return nil, err end
+  if version == VERSION then return true end
+  if version ~= 0 then
+    return nil, error_object.new { code = "EPROTO",
+      message = ("it is of version %d, which a newer bpfd has written"):format(version) }
+  end
+  return database:execute("BEGIN IMMEDIATE;" .. schema ..
+    ("PRAGMA user_version = %d; COMMIT;"):format(VERSION))
+end
+
+--- Opens or creates the database.
+---@param path string
+---@param boot_id string
+---@return table? store, bpf.error? err
+function store.open(path, boot_id)
+  local database, err = core.database.open(path)
+  if not database then return nil, err end
+  local good
+  good, err = set_up(database)
+  if not good then
+    database:close()
+    return nil, err:because("opening " .. path)
+  end
+  return setmetatable({ database = database, statements = {}, boot_id = boot_id }, store)
+end
+
+local function statement(self, sql)
+  local known = self.statements[sql]
+  if known then return known end
+  local made = assert(self.database:prepare(sql))
+  self.statements[sql] = made
+  return made
+end
+
+--- Runs body() in a transaction: all of its changes or, if it raises or returns nil, none.
+---@return any result, bpf.error? err
+function store:change(body)
+  local began, err = self.database:execute "BEGIN IMMEDIATE"
+  if not began then return nil, err end
+  local good, result, failure = pcall(body)
+  if good and result ~= nil then
+    local done
+    done, err = self.database:execute "COMMIT"
+    if done then return result end
+    failure = err
+  end
+  self.database:execute "ROLLBACK"
+  if not good then error(result, 0) end
+  return nil, failure
+end
+
+local function program_of(row)
+  if not row then return nil end
+  local note = json.decode(row.note)
+  row.note = note
+  return row
+end
+
+--- One program's row, its note decoded; nil if there is none.
+---@param id integer
+---@return { id: integer, type: string, hook: string?, position: integer?, note: table }?
+function store:program(id)
+  return program_of(statement(self, "SELECT * FROM programs WHERE id = ?"):row(id))
+end
+
+--- Rows by id, one at a time: no list of all of them is ever held.
+function store:programs()
+  local next_row, state, start, closing =
+    statement(self, "SELECT * FROM programs ORDER BY id"):rows()
+  return function() return program_of(next_row()) end, state, start, closing
+end
+
+--- Ids of the programs that are members of the hook's chain, in running order.
+---@return integer[]
+function store:members(hook)
+  local ids = {}
+  for row in statement(self, "SELECT id FROM programs WHERE hook = ? ORDER BY position"):rows(hook)
+  do ids[#ids + 1] = row.id end
+  return ids
+end
+
+--- Ids of the programs that use the maps of this one, itself included while it is loaded.
+---@return integer[]
+function store:map_users(owner_id)
+  local ids = {}
+  for row in statement(self, [[SELECT id FROM programs
+      WHERE map_owner_id = ?1 OR (id = ?1 AND map_owner_id IS NULL) ORDER BY id]]):rows(owner_id)
+  do ids[#ids + 1] = row.id end
+  return ids
+end
+
+---@return integer
+function store:count(table_name)
+  return statement(self, "SELECT count(*) AS n FROM " .. table_name):row().n
+end
+
+---@param id integer
+---@param note table  type, map_owner_id, persist and everything that a record keeps
+---@param hook string?
+function store:put_program(id, note, hook)
+  return assert(statement(self, [[INSERT OR REPLACE INTO programs
+      (id, boot_id, type, hook, map_owner_id, persist, note) VALUES (?, ?, ?, ?, ?, ?, ?)]])
+    :run(id, self.boot_id, note.type, hook, note.map_owner_id, note.persist == true,
+      json.encode(note)))
+end
+
+function store:remove_program(id)
+  return assert(statement(self, "DELETE FROM programs WHERE id = ?"):run(id))
+end
+
+--- Writes a hook's chain and the positions of its members; nil takes the chain away.
+---@param hook string
+---@param manifest table?
+function store:put_chain(hook, manifest)
+  assert(statement(self, "UPDATE programs SET position = NULL WHERE hook = ?"):run(hook))
+  if not manifest then
+    return assert(statement(self, "DELETE FROM chains WHERE hook = ?"):run(hook))
+  end
+  for place, member in ipairs(manifest.members) do
+    assert(statement(self, "UPDATE programs SET position = ? WHERE id = ? AND hook = ?")
+      :run(place - 1, member.id, hook))
+  end
+  return assert(statement(self,
+    "INSERT OR REPLACE INTO chains (hook, boot_id, manifest) VALUES (?, ?, ?)")
+    :run(hook, self.boot_id, json.encode(manifest)))
+end
+
+---@return table? manifest
+function store:chain(hook)
+  local row = statement(self, "SELECT manifest FROM chains WHERE hook = ?"):row(hook)
+  return row and json.decode(row.manifest)
+end
+
+--- For every chain: its hook's name and its manifest.
+function store:chains()
+  local next_row, state, start, closing =
+    statement(self, "SELECT hook, manifest FROM chains ORDER BY hook"):rows()
+  return function()
+    local row = next_row()
+    if row then return row.hook, json.decode(row.manifest) end
+  end, state, start, closing
+end
+
+--- Forgets what ran before the last boot, but for what is to come back. Returns how many programs
+--- there were.
+---@return integer
+function store:forget_other_boots()
+  assert(statement(self, "DELETE FROM chains WHERE boot_id <> ?"):run(self.boot_id))
+  assert(statement(self, [[INSERT OR IGNORE INTO persistent (old_id, boot_id, note)
+    SELECT id, boot_id, note FROM programs WHERE boot_id <> ? AND persist]]):run(self.boot_id))
+  return assert(statement(self, "DELETE FROM programs WHERE boot_id <> ?"):run(self.boot_id))
+end
+
+function store:close()
+  for _, one in pairs(self.statements) do one:close() end
+  self.database:close()
+end
+
+return store
