@@ -14,16 +14,16 @@
 #define KERNEL_ENOTSUPP 524 /* the kernel's own; BPF lets it out to user space */
 
 static const char *const libbpf_names[] = {
-    "LIBBPF_LIBELF",   "LIBBPF_FORMAT",	   "LIBBPF_KVERSION", "LIBBPF_ENDIAN",	 "LIBBPF_INTERNAL",
-    "LIBBPF_RELOC",    "LIBBPF_LOAD",	   "LIBBPF_VERIFY",   "LIBBPF_PROG2BIG", "LIBBPF_KVER",
-    "LIBBPF_PROGTYPE", "LIBBPF_WRNGPID",   "LIBBPF_INVSEQ",   "LIBBPF_NLPARSE",
+    "LIBBPF_LIBELF",   "LIBBPF_FORMAT",	 "LIBBPF_KVERSION", "LIBBPF_ENDIAN",   "LIBBPF_INTERNAL",
+    "LIBBPF_RELOC",    "LIBBPF_LOAD",	 "LIBBPF_VERIFY",   "LIBBPF_PROG2BIG", "LIBBPF_KVER",
+    "LIBBPF_PROGTYPE", "LIBBPF_WRNGPID", "LIBBPF_INVSEQ",   "LIBBPF_NLPARSE",
 };
 
 static const char *const libbpf_words[] = {
-    "libelf failed",	  "invalid object format", "kernel version section is wrong",
-    "endianness differs", "libbpf internal error", "relocation failed",
-    "cannot load",	  "the verifier refused",  "program too big",
-    "kernel version",	  "program type refused",  "wrong netlink pid",
+    "libelf failed",	  "invalid object format",  "kernel version section is wrong",
+    "endianness differs", "libbpf internal error",  "relocation failed",
+    "cannot load",	  "the verifier refused",   "program too big",
+    "kernel version",	  "program type refused",   "wrong netlink pid",
     "netlink sequence",	  "netlink parsing failed",
 };
 
@@ -95,4 +95,23 @@ int push_errno(lua_State *L, int err, const char *format, ...)
 	lua_pushfstring(L, "%s: %s", message,
 			code_words(err < 0 ? -err : err, buffer, sizeof(buffer)));
 	return finish(L, err, NULL);
+}
+
+int push_diagnostic(lua_State *L, int err, struct diagnostic *why, const char *format, ...)
+{
+	char message[1024], buffer[128];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	if (why->message[0])
+		lua_pushstring(L, why->message);
+	else
+		lua_pushfstring(L, "%s: %s", message,
+				code_words(err < 0 ? -err : err, buffer, sizeof(buffer)));
+	finish(L, err, why->log);
+	free(why->log); /* may be megabytes, which the collector does not know of */
+	why->log = NULL;
+	return 2;
 }

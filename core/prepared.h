@@ -34,4 +34,26 @@ struct prepared_program {
 
 void prepared_program__free(struct prepared_program *prepared);
 
+/* Reads "stack depth a+b+c" out of a verifier log of level 4. -ENOENT: the log has no such line. */
+int prepared_program__read_stack(struct prepared_program *prepared, const char *log);
+
+struct bpf_program;
+
+/*
+ * Where prepared XDP and TC programs go on their way into the kernel. It owns `prepared` whatever
+ * it returns; a negative answer stops that program's load.
+ */
+typedef int (*prepared_program_taker)(struct bpf_program *program,
+				      struct prepared_program *prepared, void *context);
+
+/*
+ * Puts our section handlers before libbpf's own, once per process: they name the types of sections
+ * that libbpf 1.x no longer knows, and let any other name pass as untyped instead of failing the
+ * whole object. libbpf's registry has no lock; open and load objects on one thread at a time.
+ */
+int section_handlers__register(void);
+
+/* From now on until NULL is given. */
+void section_handlers__give_to(prepared_program_taker taker, void *context);
+
 #endif

@@ -1,0 +1,272 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/symbol.h"
+
+struct reader {
+	Elf *elf;
+	size_t names; /* section of the section names */
+	struct symbols *symbols;
+};
+
+static const char *section_name(const struct reader *reader, Elf_Scn *section, GElf_Shdr *header)
+{
+	if (!section || !gelf_getshdr(section, header))
+		return NULL;
+	return elf_strptr(reader->elf, reader->names, header->sh_name);
+}
+
+static bool is_data_section(const char *name)
+{
+	return !strncmp(name, ".data", 5) || !strncmp(name, ".rodata", 7) ||
+	       !strncmp(name, ".bss", 4);
+}
+
+static int add_global(struct symbols *symbols, const char *name, const char *section,
+		      const GElf_Sym *symbol)
+{
+	struct global *grown =
+	    realloc(symbols->globals, (symbols->global_cnt + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	symbols->globals = grown;
+	grown += symbols->global_cnt;
+	*grown = (struct global){
+	    .name = strdup(name),
+	    .section = strdup(section),
+	    .offset = symbol->st_value,
+	    .size = symbol->st_size,
+	};
+	symbols->global_cnt++;
+	return grown->name && grown->section ? 0 : -ENOMEM;
+}
+
+static int add_slotted(struct symbols *symbols, const char *name)
+{
+	char **grown = realloc(symbols->slotted, (symbols->slotted_cnt + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	symbols->slotted = grown;
+	grown[symbols->slotted_cnt] = strdup(name);
+	return grown[symbols->slotted_cnt++] ? 0 : -ENOMEM;
+}
+
+static int read_globals(struct reader *reader, Elf_Scn *table, const GElf_Shdr *header)
+{
+	Elf_Data *data = elf_getdata(table, NULL);
+	size_t count = header->sh_entsize ? header->sh_size / header->sh_entsize : 0;
+
+	for (size_t i = 0; data && i < count; i++) {
+		GElf_Sym symbol;
+		GElf_Shdr home;
+		const char *name, *section;
+		int err;
+
+		if (!gelf_getsym(data, (int)i, &symbol) ||
+		    GELF_ST_TYPE(symbol.st_info) != STT_OBJECT)
+			continue;
+		section = section_name(reader, elf_getscn(reader->elf, symbol.st_shndx), &home);
+		name = elf_strptr(reader->elf, header->sh_link, symbol.st_name);
+		if (!section || !name || !*name || !is_data_section(section))
+			continue;
+		err = add_global(reader->symbols, name, section, &symbol);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Relocations of .maps against functions are the static slots of program arrays. */
+static int read_slots(struct reader *reader, Elf_Scn *relocations, const GElf_Shdr *header)
+{
+	Elf_Scn *table = elf_getscn(reader->elf, header->sh_link);
+	Elf_Data *data = elf_getdata(relocations, NULL), *table_data = elf_getdata(table, NULL);
+	size_t count = header->sh_entsize ? header->sh_size / header->sh_entsize : 0;
+	GElf_Shdr table_header;
+
+	if (!data || !table_data || !gelf_getshdr(table, &table_header))
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Rel relocation;
+		GElf_Sym symbol;
+		const char *name;
+		int err;
+
+		if (!gelf_getrel(data, (int)i, &relocation) ||
+		    !gelf_getsym(table_data, (int)GELF_R_SYM(relocation.r_info), &symbol) ||
+		    GELF_ST_TYPE(symbol.st_info) != STT_FUNC)
+			continue;
+		name = elf_strptr(reader->elf, table_header.sh_link, symbol.st_name);
+		err = name ? add_slotted(reader->symbols, name) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void read_license(struct reader *reader, Elf_Scn *section)
+{
+	Elf_Data *data = elf_getdata(section, NULL);
+
+	if (data && data->d_buf)
+		snprintf(reader->symbols->license, sizeof(reader->symbols->license), "%.*s",
+			 (int)data->d_size, (const char *)data->d_buf);
+}
+
+static int read_section(struct reader *reader, Elf_Scn *section)
+{
+	GElf_Shdr header, target;
+	const char *name = section_name(reader, section, &header), *target_name;
+
+	if (!name)
+		return 0;
+	if (header.sh_type == SHT_SYMTAB)
+		return read_globals(reader, section, &header);
+	if (header.sh_type == SHT_REL) {
+		target_name =
+		    section_name(reader, elf_getscn(reader->elf, header.sh_info), &target);
+		if (target_name && !strcmp(target_name, ".maps"))
+			return read_slots(reader, section, &header);
+	} else if (!strcmp(name, "license")) {
+		read_license(reader, section);
+	}
+	return 0;
+}
+
+int symbols__read(struct symbols *symbols, const struct image *image)
+{
+	struct reader reader = {.symbols = symbols};
+	Elf_Scn *section = NULL;
+	int err = 0;
+
+	*symbols = (struct symbols){};
+	elf_version(EV_CURRENT);
+	reader.elf = elf_memory(image->bytes, image->size);
+	if (!reader.elf || elf_getshdrstrndx(reader.elf, &reader.names))
+		err = -ENOEXEC;
+	while (!err && (section = elf_nextscn(reader.elf, section)))
+		err = read_section(&reader, section);
+	elf_end(reader.elf);
+	if (err)
+		symbols__free(symbols);
+	return err;
+}
+
+void symbols__free(struct symbols *symbols)
+{
+	for (size_t i = 0; i < symbols->global_cnt; i++) {
+		free(symbols->globals[i].name);
+		free(symbols->globals[i].section);
+	}
+	for (size_t i = 0; i < symbols->slotted_cnt; i++)
+		free(symbols->slotted[i]);
+	free(symbols->globals);
+	free(symbols->slotted);
+	*symbols = (struct symbols){};
+}
+
+const struct global *symbols__global(const struct symbols *symbols, const char *name)
+{
+	for (size_t i = 0; i < symbols->global_cnt; i++)
+		if (!strcmp(symbols->globals[i].name, name))
+			return &symbols->globals[i];
+	return NULL;
+}
+
+/* uprobes count in the file, symbols in memory: the segment that loads the one tells the other. */
+static int to_file_offset(Elf *elf, __u64 address, __u64 *offset)
+{
+	size_t count;
+
+	if (elf_getphdrnum(elf, &count))
+		return -ENOEXEC;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr segment;
+
+		if (!gelf_getphdr(elf, (int)i, &segment) || segment.p_type != PT_LOAD ||
+		    !(segment.p_flags & PF_X))
+			continue;
+		if (address >= segment.p_vaddr && address < segment.p_vaddr + segment.p_memsz) {
+			*offset = address - segment.p_vaddr + segment.p_offset;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* Defined functions only; "malloc@@VERSION" in a full symbol table counts as malloc. */
+static bool is_function(Elf *elf, const GElf_Shdr *header, const GElf_Sym *symbol, const char *name)
+{
+	int type = GELF_ST_TYPE(symbol->st_info);
+	size_t length = strlen(name);
+	const char *found;
+
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol->st_shndx == SHN_UNDEF)
+		return false;
+	found = elf_strptr(elf, header->sh_link, symbol->st_name);
+	return found && !strncmp(found, name, length) &&
+	       (found[length] == '\0' || found[length] == '@');
+}
+
+/* The exported one, if a local one has the name too. */
+static bool find_function(Elf *elf, GElf_Word table_type, const char *name, GElf_Sym *best)
+{
+	Elf_Scn *section = NULL;
+	bool found = false;
+
+	while ((section = elf_nextscn(elf, section))) {
+		Elf_Data *data = elf_getdata(section, NULL);
+		GElf_Shdr header;
+		GElf_Sym symbol;
+
+		if (!data || !gelf_getshdr(section, &header) || header.sh_type != table_type)
+			continue;
+		for (int i = 0; gelf_getsym(data, i, &symbol); i++) {
+			if (!is_function(elf, &header, &symbol, name))
+				continue;
+			if (!found || GELF_ST_BIND(symbol.st_info) == STB_GLOBAL)
+				*best = symbol;
+			found = true;
+		}
+	}
+	return found;
+}
+
+static int locate(Elf *elf, const char *path, const char *name, __u64 *offset,
+		  struct diagnostic *why)
+{
+	GElf_Sym symbol;
+
+	if (!elf || elf_kind(elf) != ELF_K_ELF)
+		return diagnostic__fail(why, -ENOEXEC, "%s is not an ELF file", path);
+	if (!find_function(elf, SHT_DYNSYM, name, &symbol) &&
+	    !find_function(elf, SHT_SYMTAB, name, &symbol))
+		return diagnostic__fail(why, -ENOENT, "%s has no function %s", path, name);
+	if (to_file_offset(elf, symbol.st_value, offset))
+		return diagnostic__fail(why, -ENOENT, "%s in %s lies in no executable segment",
+					name, path);
+	return 0;
+}
+
+int symbol__file_offset(const char *path, const char *name, __u64 *offset, struct diagnostic *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
+	Elf *elf;
+
+	if (fd < 0)
+		return diagnostic__fail(why, -errno, "cannot open %s: %s", path, strerror(errno));
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	err = locate(elf, path, name, offset, why);
+	elf_end(elf);
+	close(fd);
+	return err;
+}
