@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is missing; silent when nothing is. Groups: build, demo, test, bench, vm.
-set -eu
 # shellcheck disable=SC2086 # lists of words, split on purpose
+set -eu
 
 build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
 libsqlite3-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"

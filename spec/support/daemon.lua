@@ -1,5 +1,7 @@
 -- A bpfd of a spec's own: run, state and configuration in one directory that goes with it.
 local uv = require "luv"
+local dkjson = require "dkjson"
+local bpf = require "bpf"
 local process = require "spec.support.process"
 local bpfctl = require "spec.support.bpfctl"
 
@@ -33,6 +35,7 @@ end
 ---@field config? string     text of its bpfd.lua
 ---@field prefix? string     how its directory's name begins
 ---@field env? table
+---@field log_level? string   debug when left out
 
 ---Starts a daemon and waits until it answers.
 ---@param options? daemon.options
@@ -55,7 +58,8 @@ end
 function daemon:restart()
   assert(not self.process or not self.process:alive(), "it still runs")
   local arguments = { BUILD .. "/bpfd", "--config", self.config, "--run-dir", self.run_dir,
-    "--state-dir", self.state_dir, "--log-level", "debug" }
+    "--state-dir", self.state_dir,
+    "--log-level", self.options.log_level or "debug" }
   local namespace = self.options.namespace
   if namespace then arguments = namespace:inside(arguments) end
   self.process = process.start(arguments, { output = self.log, env = self.options.env })
@@ -106,6 +110,19 @@ end
 ---@return string id
 function daemon:load(...)
   return (self:check("-q", "load-from-file", ...):match "^(%d+)\n$")
+end
+
+---What `bpfctl get ID -o json` or `bpfctl list -o json` says, as a table.
+function daemon:json(...)
+  return (assert(dkjson.decode(self:check("-o", "json", ...))))
+end
+
+---The u64 in slot `index` of one of a program's array maps, through its pin.
+---@return integer
+function daemon:counter(id, map_name, index)
+  local path = ("%s/fs/maps/%s/%s"):format(self.run_dir, id, map_name)
+  local map <close> = assert(bpf.map.open_pin(path))
+  return (string.unpack("<I8", assert(map:lookup(string.pack("<I4", index or 0)))))
 end
 
 ---Stops it and takes away all that it has made.

@@ -8,9 +8,10 @@ namespace.__index = namespace
 local made = 0
 
 ---A new namespace, named so that spec/run.lua notices when it stays behind.
-function namespace.new()
+---@param prefix? string  "bpfd-spec" when left out
+function namespace.new(prefix)
   made = made + 1
-  local name = ("bpfd-spec-%d-%d"):format(uv.os_getpid(), made)
+  local name = ("%s-%d-%d"):format(prefix or "bpfd-spec", uv.os_getpid(), made)
   process.check { "ip", "netns", "add", name }
   local self = setmetatable({ name = name, path = "/run/netns/" .. name }, namespace)
   -- Without IPv6 nobody sends neighbour or router solicitations into an exact count of packets.
@@ -63,9 +64,10 @@ function namespace.join(near, far, iface, number)
 end
 
 ---Two new namespaces and a pair between them.
+---@param prefix? string  as for namespace.new
 ---@return namespace.pair
-function namespace.pair(iface)
-  return namespace.join(namespace.new(), namespace.new(), iface or "veth0")
+function namespace.pair(iface, prefix)
+  return namespace.join(namespace.new(prefix), namespace.new(prefix), iface)
 end
 
 local SENDER <const> = { "lua5.4", "spec/support/send_packets.lua" }

@@ -3,6 +3,11 @@ local uv = require "luv"
 
 local process = {}
 
+-- A daemon may hang up on a spec that writes to it; that is for the spec to see, not to die of.
+local broken_pipe = uv.new_signal()
+broken_pipe:start("sigpipe", function() end)
+broken_pipe:unref()
+
 ---@class process.result
 ---@field stdout string
 ---@field stderr string
