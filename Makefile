@@ -85,11 +85,22 @@ objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS)
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
 # because only that one can ask pkg-config and gcc.
 BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
-.PHONY: test demo bench
+.PHONY: test asan specs demo bench
 test: # SPECS="spec/kernel --filter=..." runs a part
 	@scripts/deps.sh test
 	$(BUILD_ALL)
-	@$(SPEC_ENV) $(LUA) spec/run.lua $(SPECS)
+	@$(MAKE) --no-print-directory specs
+# The same specs on a build with sanitizers; core.so in plain Lua needs their run time preloaded.
+ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+ASAN_ENV  = LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so) $(shell $(CC) -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    SPEC_SECONDS=1200
+asan:
+	@scripts/deps.sh test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" all objects
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan specs SPEC_SANITIZER='$(ASAN_ENV)'
+specs:
+	@$(SPEC_SANITIZER) $(SPEC_ENV) $(LUA) spec/run.lua $(SPECS)
 demo:
 	@scripts/deps.sh demo
 	$(BUILD_ALL)
