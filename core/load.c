@@ -75,7 +75,10 @@ static void choose_slotted(struct object *self)
 		bpf_program__set_autoload(program, true);
 		if (bpf_program__type(program) != BPF_PROG_TYPE_UNSPEC)
 			continue;
-		bpf_program__set_type(program, bpf_program__type(first->program));
+		bpf_program__set_type(program,
+				      bpf_program__type(first->program) == BPF_PROG_TYPE_EXT
+					  ? first->extended_type
+					  : bpf_program__type(first->program));
 		bpf_program__set_expected_attach_type(
 		    program, bpf_program__expected_attach_type(first->program));
 	}

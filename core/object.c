@@ -283,6 +283,8 @@ static bool may_become(struct bpf_program *program, const struct kind *kind)
 
 	if (type == BPF_PROG_TYPE_UNSPEC)
 		return true;
+	if (type == BPF_PROG_TYPE_XDP && !attach_type)
+		attach_type = BPF_XDP;
 	if (kind->type == BPF_PROG_TYPE_EXT)
 		return type == BPF_PROG_TYPE_EXT || type == BPF_PROG_TYPE_SCHED_CLS ||
 		       (type == BPF_PROG_TYPE_XDP && attach_type == BPF_XDP);
@@ -324,6 +326,21 @@ static int set_target(struct program_slot *slot, const char *target, int target_
 	return object__apply_target(slot, why);
 }
 
+/*
+ * Programs may stand in one program array only if their attach types agree, and an extension that
+ * tail-calls into the array has none.
+ */
+static void clear_xdp_attach_types(struct object *self)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program (program, self->libbpf) {
+		if (bpf_program__type(program) == BPF_PROG_TYPE_XDP &&
+		    bpf_program__expected_attach_type(program) == BPF_XDP)
+			bpf_program__set_expected_attach_type(program, 0);
+	}
+}
+
 int object__set_kind(struct object *self, const char *name, const char *kind_name,
 		     const char *target, int target_fd, struct diagnostic *why)
 {
@@ -342,8 +359,12 @@ int object__set_kind(struct object *self, const char *name, const char *kind_nam
 					known_as(bpf_program__type(program),
 						 bpf_program__expected_attach_type(program)),
 					bpf_program__section_name(program), kind_name);
-	if (kind->type == BPF_PROG_TYPE_EXT) /* fragments are the target's affair */
+	if (kind->type == BPF_PROG_TYPE_EXT) { /* fragments are the target's affair */
 		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
+		if (bpf_program__type(program) != BPF_PROG_TYPE_EXT)
+			self->programs[place].extended_type = bpf_program__type(program);
+		clear_xdp_attach_types(self);
+	}
 	bpf_program__set_type(program, kind->type);
 	bpf_program__set_expected_attach_type(program, kind->attach_type);
 	return set_target(&self->programs[place], target, target_fd, why);

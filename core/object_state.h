@@ -10,8 +10,9 @@ struct program_slot {
 	struct bpf_program *program; /* libbpf's */
 	struct prepared_program *prepared;
 	char *log;
-	char *target;  /* freplace, fentry, fexit */
-	int target_fd; /* freplace; else -1 */
+	char *target;			  /* freplace, fentry, fexit */
+	int target_fd;			  /* freplace; else -1 */
+	enum bpf_prog_type extended_type; /* freplace: the target's type, which it had before */
 };
 
 struct map_slot {
