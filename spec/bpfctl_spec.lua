@@ -1,0 +1,108 @@
+-- bpfctl as a whole where no daemon is needed: exit codes and what stands on which stream.
+local bpfctl = require "spec.support.bpfctl"
+local process = require "spec.support.process"
+local core = require "bpf.core"
+
+local function run(line, env)
+  return bpfctl.run(nil, bpfctl.words(line), { env = env })
+end
+
+local function refused(exit, stderr, line, env)
+  local result = run(line, env)
+  assert.equal("", result.stdout)
+  assert.equal(stderr, result.stderr)
+  assert.equal(exit, result.exit)
+end
+
+describe("bpfctl", function()
+  local directory
+
+  before_each(function()
+    directory = os.tmpname()
+    os.remove(directory)
+    assert(core.system.make_directory(directory))
+  end)
+  after_each(function() os.execute("rm -rf " .. directory) end)
+
+  it("answers a line it does not understand in two lines and with 64", function()
+    refused(64, "bpfctl: no command 'lsit'; did you mean list?\ntry 'bpfctl --help'\n", "lsit")
+    refused(64, "bpfctl: --path belongs before xdp\ntry 'bpfctl load-from-file xdp --help'\n",
+      "load-from-file -n pass xdp --path x.o")
+    refused(64, "bpfctl: get needs <ID>\ntry 'bpfctl get --help'\n", "get")
+    refused(64, "bpfctl: no command 'a\\x1bb'; did you mean get?\ntry 'bpfctl --help'\n",
+      "a\27b")
+  end)
+
+  it("answers the same as JSON in one line", function()
+    refused(64, [[{"error":{"code":"EINVAL","message":"get needs <ID>","doing":null,]]
+      .. [["advice":"try 'bpfctl get --help'","log":null,"hook":null}}]] .. "\n", "get -o json")
+  end)
+
+  it("says where it looked for bpfd and how to start it, with 69", function()
+    refused(69, "bpfctl: no bpfd at /run/none.sock; sudo systemctl start bpfd, or sudo bpfd\n",
+      "list --socket /run/none.sock")
+    refused(69, "bpfctl: no bpfd at /run/env.sock; sudo systemctl start bpfd, or sudo bpfd\n",
+      "get 5", { BPFD_SOCKET = "/run/env.sock" })
+    refused(69, "bpfctl: no bpfd at /run/none.sock; sudo systemctl start bpfd, or sudo bpfd\n",
+      "unload 5 6 --socket /run/none.sock")
+    refused(69, [[{"error":{"code":"ENOENT","message":"no bpfd at /run/none.sock","doing":null,]]
+      .. [["advice":"sudo systemctl start bpfd, or sudo bpfd","log":null,"hook":null}}]] .. "\n",
+      "list -o json --socket /run/none.sock")
+    local path = directory .. "/dead.sock"
+    core.socket.listen(path):close()
+    refused(69, "bpfctl: no bpfd at " .. path .. "; sudo systemctl start bpfd, or sudo bpfd\n",
+      "list --socket " .. path)
+  end)
+
+  it("says what to do when it may not connect, with 77", function()
+    local path = directory .. "/closed.sock"
+    local listener <close> = assert(core.socket.listen(path, { mode = 0 }))
+    assert.is_true(listener:fd() >= 0)
+    assert(os.execute(("cp %s %s/bpfctl && chmod 0755 %s"):format(bpfctl.path, directory,
+      directory)))
+    local line = { directory .. "/bpfctl", "list", "--socket", path }
+    if core.system.identity().uid == 0 then
+      line = { "/usr/bin/setpriv", "--reuid=65534", "--clear-groups", table.unpack(line) }
+    end
+    local result = process.run(line)
+    assert.equal(("bpfctl: not permitted to connect to %s; sudo usermod -a -G bpfd $USER, then "
+      .. "log in again\n"):format(path), result.stderr)
+    assert.equal(77, result.exit)
+  end)
+
+  it("does not call it a success when the output cannot be written", function()
+    local result = process.run { "/bin/sh", "-c", bpfctl.path .. " help >/dev/full" }
+    assert.equal("bpfctl: cannot write the output: No space left on device\n", result.stderr)
+    assert.equal(1, result.exit)
+  end)
+
+  it("refuses files that cannot be what they should, before it asks for a daemon", function()
+    local function load(path) return ("load-from-file -p %s -n f xdp -i v0 -p 1"):format(path) end
+    refused(1, "bpfctl: cannot open /no/such.o: No such file or directory\n", load "/no/such.o")
+    refused(1, ("bpfctl: %s is a directory, not an object file\n"):format(directory),
+      load(directory))
+    local fifo = directory .. "/fifo"
+    assert(os.execute("mkfifo " .. fifo))
+    refused(1, ("bpfctl: %s is a FIFO, not an object file\n"):format(fifo), load(fifo))
+    refused(1, "bpfctl: /dev/null is a device, not an object file\n", load "/dev/null")
+    local file = directory .. "/x.o"
+    io.open(file, "w"):close()
+    refused(1, "bpfctl: no library libnosuch in /etc/ld.so.cache; a file is named by a path with a "
+      .. "slash, as in ./program\n",
+      ("load-from-file -p %s -n f uprobe -f g -t libnosuch"):format(file))
+    refused(1, "bpfctl: cannot open /no/program: No such file or directory\n",
+      ("load-from-file -p %s -n f uprobe -f g -t /no/program"):format(file))
+    refused(1, "bpfctl: cannot open /run/netns/nosuch: No such file or directory\n",
+      ("load-from-file -p %s -n f xdp -i v0 -p 1 --netns nosuch"):format(file))
+  end)
+
+  it("says that images are not part of this build, once the line is right", function()
+    local answer <const> = "bpfctl: image support is not part of this build yet; copy the object "
+      .. "file out of the image and use load-from-file\n"
+    refused(1, answer, "pull-bytecode --image-url quay.io/bpfd-bytecode/xdp_pass:latest")
+    refused(1, answer, "load-from-image --image-url quay.io/bpfd-bytecode/uprobe:latest uprobe "
+      .. [[-f "malloc" -t "libc" -r]])
+    refused(64, "bpfctl: pull-bytecode needs --image-url <IMAGE_URL>\n"
+      .. "try 'bpfctl pull-bytecode --help'\n", "pull-bytecode")
+  end)
+end)
