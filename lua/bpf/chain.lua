@@ -1,6 +1,4 @@
--- Chains: several programs on one hook, in order, swapped as one. Two engines build them behind one interface:
---   available(kind), prepare(object, program_name, hook), record(object, program_name, note), build(hook, members, options)
--- `magic` tells whose record a string is, `note(record)` gives back the caller's bytes in it.
+-- Chains: several programs on one hook, in order, swapped as one. Two engines build them.
 
 local error_object = require "bpf.error"
 
@@ -8,6 +6,7 @@ local chain = {}
 
 local engine_names <const> = { "fuse", "freplace" }
 
+---What both engines are. A member is what `build` gets: { name=, mask=, program=, record=, maps= }.
 ---@class bpf.chain.engine
 ---@field name string
 ---@field magic string first eight bytes of this engine's records
@@ -40,6 +39,22 @@ function chain.note(record)
   return nil, error_object.new { code = "EINVAL", message = "not a member record" }
 end
 
+---Running order: by priority, lower first, and among equals the newer first.
+---@generic T: { priority: integer }
+---@param members T[] from the oldest to the newest
+---@return T[]
+function chain.order(members)
+  local age, ordered = {}, {}
+  for position, member in ipairs(members) do
+    age[member], ordered[position] = position, member
+  end
+  table.sort(ordered, function(a, b)
+    if a.priority ~= b.priority then return a.priority < b.priority end
+    return age[a] > age[b]
+  end)
+  return ordered
+end
+
 ---A place where chains run; see bpf.chain.hook.
 ---@param options table
 ---@return table? hook
@@ -48,7 +63,7 @@ function chain.hook(options)
   return require("bpf.chain.hook").new(options)
 end
 
----Runs and stops of every position of a chain, from a build or from the directory where one was pinned.
+---Runs and stops of every position of a chain, from a build or from where one was pinned.
 ---@param source table|string
 ---@return table? counters
 ---@return table? err

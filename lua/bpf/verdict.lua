@@ -5,8 +5,9 @@ local nearest = require "bpf.nearest"
 
 local verdict = {}
 
--- XDP counts bit `action`, TC bit `action + 1` (TC_ACT_UNSPEC is -1), modulo 32; `dispatcher_return` is what an
--- unused slot of an freplace dispatcher returns, XDP 31 and TC 30, and so bit 31 in both.
+-- XDP counts bit `action`, TC bit `action + 1` (TC_ACT_UNSPEC is -1), modulo 32;
+-- `dispatcher_return` is what an unused slot of an freplace dispatcher returns, XDP 31 and TC 30,
+-- and so bit 31 in both.
 local kinds <const> = {
   xdp = {
     names = { "aborted", "drop", "pass", "tx", "redirect", "dispatcher_return" },

@@ -1,0 +1,71 @@
+-- The manifest of a running chain: who is in it, in order. A frozen map pinned beside the chain's
+-- other pins.
+
+local error_object = require "bpf.error"
+local json = require "bpf.json"
+
+local manifest = {}
+
+local VERSION <const> = 1
+
+---@class bpf.chain.manifest
+---@field engine "fuse"|"freplace"
+---@field members { id: integer, priority: integer, mask: integer }[] in running order
+
+local function damaged()
+  return nil, error_object.new { code = "EINVAL", message = "a damaged chain manifest" }
+end
+
+---@param chain bpf.chain.manifest
+---@return string
+function manifest.encode(chain)
+  local members = {}
+  for position, member in ipairs(chain.members) do
+    members[position] = { id = member.id, priority = member.priority, mask = member.mask }
+  end
+  return json.encode { version = VERSION, engine = chain.engine, members = members }
+end
+
+---@param bytes string
+---@return bpf.chain.manifest?
+---@return bpf.error? err
+function manifest.decode(bytes)
+  local value = json.decode(bytes)
+  if type(value) ~= "table" or type(value.members) ~= "table" then return damaged() end
+  if value.version ~= VERSION then
+    return nil, error_object.new {
+      code = "EINVAL", message = "a chain manifest of another version of bpfd",
+    }
+  end
+  for _, member in ipairs(value.members) do
+    for _, field in ipairs { "id", "priority", "mask" } do
+      if math.type(member[field]) ~= "integer" then return damaged() end
+    end
+  end
+  return { engine = value.engine, members = value.members }
+end
+
+---Pins it as DIRECTORY/manifest.
+---@param chain bpf.chain.manifest
+---@param directory string
+---@return true|nil
+---@return bpf.error? err
+function manifest.pin(chain, directory)
+  local map <close>, err = require("bpf.map").blob(manifest.encode(chain), "manifest")
+  if not map then return nil, err end
+  return map:pin(directory .. "/manifest")
+end
+
+---@param directory string
+---@return bpf.chain.manifest?
+---@return bpf.error? err
+function manifest.read(directory)
+  local map <close>, err = require("bpf.map").open_pin(directory .. "/manifest")
+  if not map then return nil, err end
+  local bytes
+  bytes, err = map:blob()
+  if not bytes then return nil, err end
+  return manifest.decode(bytes)
+end
+
+return manifest
