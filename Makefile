@@ -80,6 +80,7 @@ $(BUILD)/objects/%.o: spec/objects/%.bpf.c
 	$(compile_bpf)
 $(BUILD)/examples/%.o: examples/%.c
 	$(compile_bpf)
+$(BUILD)/objects/%_no_btf.o: BPF_CFLAGS += -g0
 objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS)
 
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own

@@ -1,0 +1,76 @@
+-- Members for the specs of chains: loads one from spec/objects and keeps what the engine wants to
+-- know of it.
+local bpf_object = require "bpf.object"
+local chain = require "bpf.chain"
+local uv = require "luv"
+
+local support = {}
+
+local BUILD <const> = os.getenv "BUILD" or uv.cwd() .. "/build"
+
+---@class spec.member
+---@field name string
+---@field object table
+---@field program table
+---@field record string
+---@field maps table<integer, table>
+local member = {}
+member.__index = member
+
+---Loads one program of an object as a member of a chain.
+---@param kind "xdp"|"tc"
+---@param file string in build/objects, without .o
+---@param name string
+---@param globals? table<string, string>
+---@param note? string
+---@return spec.member
+function support.member(kind, file, name, globals, note)
+  local engine = chain.engine "fuse"
+  local object = assert(bpf_object.open(("%s/objects/%s.o"):format(BUILD, file)))
+  assert(object:choose { name })
+  assert(engine.prepare(object, name, { type = kind }))
+  for global, bytes in pairs(globals or {}) do assert(object:set_global(global, bytes)) end
+  assert(object:load())
+  local maps = {}
+  for _, map in pairs(object.maps) do maps[map:info().id] = map end
+  return setmetatable({
+    name = name, kind = kind, object = object, program = object.programs[name],
+    record = assert(engine.record(object, name, note or "")), maps = maps,
+  }, member)
+end
+
+local ZERO <const> = string.pack("I4", 0)
+
+---What the member returns from now on, and the target of its tail call.
+function member:choose(verdict, of_target)
+  assert(self.object.maps[".data"]:update(ZERO, string.pack("i8i8", verdict, of_target or 0)))
+end
+
+---How often it has run, by its own count in .bss.
+function member:runs()
+  return (string.unpack("i8", assert(self.object.maps[".bss"]:lookup(ZERO))))
+end
+
+---This member at a place in a chain.
+function member:with(mask)
+  return {
+    name = self.name, program = self.program, record = self.record, maps = self.maps, mask = mask,
+    member = self,
+  }
+end
+
+function member:close()
+  self.object:close()
+end
+member.__close = member.close
+
+---An IPv4 frame for BPF_PROG_TEST_RUN.
+support.packet = ("\xff"):rep(6) .. ("\x02"):rep(6) .. "\x08\x00" .. "\x45" .. ("\0"):rep(85)
+
+---The verdict of a program for the packet, and how long one run took.
+function support.run(program, times)
+  local result = assert(program:test_run { data = support.packet, ["repeat"] = times or 1 })
+  return result.verdict, result.duration
+end
+
+return support
