@@ -70,10 +70,11 @@ describe("a client", function()
   it("makes an error object of a bare JSON-RPC error, also one without id", function()
     local session <close>, theirs = connected()
     answer(theirs, { id = json.null, error = { code = -32700, message = "not JSON" } })
-    local result, err = session:call "x"
+    local result, err, rpc_code = session:call "x"
     assert.is_nil(result)
     assert.equal("EBADMSG", err.code)
     assert.equal("not JSON", err.message)
+    assert.equal(-32700, rpc_code)
   end)
 
   it("reports progress to who asked for it", function()

@@ -54,8 +54,8 @@ describe("a library", function()
     local path = write_cache(cache_of {
       { "libcrypt.so.1", "/no" }, { "libc.so.6", "/does/not/exist" }, { "libc.so.6", exe },
     })
-    assert.equal(exe, library.find("libc", path))
-    assert.is_nil((library.find("libcry", path)))
+    assert.equal(exe, library.find("libc", { cache = path }))
+    assert.is_nil((library.find("libcry", { cache = path })))
     os.remove(path)
   end)
 
@@ -63,13 +63,19 @@ describe("a library", function()
     local path = write_cache(("ld.so-1.7.0\0"):rep(4) .. cache_of {
       { "libx.so.2", "/proc/self/exe", 1 << 62 }, { "libx.so.1", "/proc/thread-self/exe" },
     })
-    assert.equal("/proc/thread-self/exe", library.find("libx", path))
+    assert.equal("/proc/thread-self/exe", library.find("libx", { cache = path }))
     os.remove(path)
   end)
 
   it("may be given as a path", function()
     assert.equal("./x", library.find "./x")
     assert.equal("/lib/libc.so.6", library.find "/lib/libc.so.6")
+  end)
+
+  it("is looked for below another root where one is given", function()
+    local root = ("/proc/%d/root"):format(require("bpf.core").system.identity().pid)
+    assert.equal(root .. library.find "libc", library.find("libc", { root = root }))
+    assert.equal(root .. "/bin/true", library.find("/bin/true", { root = root }))
   end)
 
   it("that nobody knows is a clear error", function()
@@ -81,17 +87,17 @@ describe("a library", function()
   end)
 
   it("cannot be looked for without a cache, in a foreign file or in a damaged one", function()
-    local none, err = library.find("libc", "/does/not/exist")
+    local none, err = library.find("libc", { cache = "/does/not/exist" })
     assert.is_nil(none)
     assert.equal("cannot look for library libc: /does/not/exist: No such file or directory",
       err.message)
     local path = write_cache "text"
-    none, err = library.find("libc", path)
+    none, err = library.find("libc", { cache = path })
     assert.is_nil(none)
     assert.matches("is no library cache$", err.message)
     os.remove(path)
     path = write_cache(cache_of({ { "libc.so.6", "/x" } }):sub(1, 60))
-    none, err = library.find("libc", path)
+    none, err = library.find("libc", { cache = path })
     assert.is_nil(none)
     assert.matches("is damaged$", err.message)
     os.remove(path)

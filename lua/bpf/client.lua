@@ -16,6 +16,9 @@ local session_meta = { __index = session, __name = "bpf.client" }
 
 -- Error fields that travel; the rest of JSON-RPC's errors is for machines.
 local error_fields <const> = { "message", "code", "doing", "log", "advice", "hook" }
+--- The JSON-RPC code of a request that this client may not make here.
+client.not_permitted = -32001
+
 local rpc_codes <const> = {
   [-32700] = "EBADMSG", [-32600] = "EBADMSG", [-32601] = "ENOSYS", [-32602] = "EINVAL",
 }
@@ -139,6 +142,7 @@ end
 ---@param options bpf.client.call?
 ---@return any result   nil, err when it failed
 ---@return table|bpf.error descriptors   those that came with the answer
+---@return integer? rpc_code   JSON-RPC's, where the daemon refused
 function session:call(method, params, options)
   options = options or {}
   params = json.object(params or {})
@@ -154,7 +158,7 @@ function session:call(method, params, options)
     if not message then return nil, err end
     if message.method == "progress" and options.progress then options.progress(message.params) end
     if message.error and (message.id == id or message.id == nil or message.id == json.null) then
-      return nil, rebuild_error(message.error)
+      return nil, rebuild_error(message.error), message.error.code
     end
     if message.id == id and not message.method then return message.result, descriptors end
   end

@@ -50,12 +50,13 @@ local function each_library(cache)
   end
 end
 
-local function search(cache, name, wanted)
+local function search(cache, name, root)
+  local wanted <const> = architecture "/proc/self/exe"
   local next_library <const> = each_library(cache)
   if not next_library then return nil end
   local found
   for key, path, hwcap in next_library do
-    if matches(key, name) and architecture(path) == wanted then
+    if matches(key, name) and architecture(root .. path) == wanted then
       if hwcap == 0 then return path end
       found = found or path
     end
@@ -68,14 +69,16 @@ local function fail(code, message)
 end
 
 --- The file behind a library's name, of this process's architecture: `libc` or `libc.so.6` gives
---- /lib/x86_64-linux-gnu/libc.so.6. What has a slash is a path and returned as it is.
+--- /lib/x86_64-linux-gnu/libc.so.6. What has a slash is a path and returned as it is. With a root
+--- (as in /proc/PID/root) cache and libraries are those below it, and so is the answer.
 ---@param name string
----@param cache_path string?  another cache than the system's
+---@param options { root: string?, cache: string? }?
 ---@return string? path
 ---@return bpf.error?
-function library.find(name, cache_path)
-  if name:find("/", 1, true) then return name end
-  cache_path = cache_path or default_cache
+function library.find(name, options)
+  local root <const> = options and options.root or ""
+  if name:find("/", 1, true) then return root .. name end
+  local cache_path <const> = options and options.cache or root .. default_cache
   local cache, why = read_file(cache_path)
   if not cache then
     return fail("ENOENT", ("cannot look for library %s: %s"):format(name, why))
@@ -84,11 +87,11 @@ function library.find(name, cache_path)
     return fail("EBADMSG", ("cannot look for library %s: %s is no library cache"):format(name,
       cache_path))
   end
-  local read, path = pcall(search, cache, name, architecture "/proc/self/exe")
+  local read, path = pcall(search, cache, name, root)
   if not read then
     return fail("EBADMSG", ("cannot look for library %s: %s is damaged"):format(name, cache_path))
   end
-  if path then return path end
+  if path then return root .. path end
   local _, err = fail("ENOENT", ("no library %s in %s"):format(name, cache_path))
   return nil, err:with_advice "a file is named by a path with a slash, as in ./program"
 end

@@ -35,13 +35,13 @@ function session:call(method, params, options)
   end
   options = options or {}
   options.null = self.options.null
-  local result, err = self.client:call(method, params, options)
-  if result == nil then
-    if err.code == "ECONNRESET" then self.exit = exit.unavailable end
-    if err.hook then self.exit = exit.not_permitted end
-    return nil, err
+  local result, err, rpc_code = self.client:call(method, params, options)
+  if result ~= nil then return result end
+  if err.code == "ECONNRESET" then self.exit = exit.unavailable end
+  if err.hook or rpc_code == require("bpf.client").not_permitted then
+    self.exit = exit.not_permitted
   end
-  return result
+  return nil, err
 end
 
 function session:close()

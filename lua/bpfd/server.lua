@@ -107,7 +107,7 @@ local function check_request(self, message, listener)
       "did you mean " .. nearest(name, names_of(self.methods)) .. "?"), -32601
   end
   if not is_allowed(listener, name) then
-    return nil, refusal("EACCES", ("%s is not allowed on %s"):format(name, listener.path))
+    return nil, refusal("EACCES", ("%s is not allowed on %s"):format(name, listener.path)), -32001
   end
   local good, err = check_params(method, params or {})
   if not good then return nil, err, -32602 end
