@@ -68,6 +68,6 @@ describe("a global's value", function()
     assert.is_nil((global.split "=01"))
     none, err = global.split "G=012"
     assert.is_nil(none)
-    assert.equal("global G: '012' has an odd number of hexadecimal digits", tostring(err))
+    assert.equal("G: '012' has an odd number of hexadecimal digits", tostring(err))
   end)
 end)

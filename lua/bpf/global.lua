@@ -94,7 +94,7 @@ function global.split(assignment)
   local name, value = assignment_grammar:match(assignment)
   if not name then return fail(("'%s' is not NAME=VALUE"):format(assignment)) end
   local parsed, err = global.parse(value)
-  if not parsed then return nil, err:because("global " .. name) end
+  if not parsed then return nil, err:because(name) end
   return name, value
 end
 

@@ -1,7 +1,5 @@
 -- Options that several commands have.
 
-local error_object = require "bpf.error"
-
 local shared = {}
 
 local function has_equals(word) return word:find("=", 1, true) ~= nil end
@@ -12,7 +10,7 @@ local function globals_of(assignments)
   local globals = {}
   for _, assignment in ipairs(assignments) do
     local name, value = global.split(assignment)
-    if not name then return nil, error_object.is(value) and "refused: " .. tostring(value) end
+    if not name then return nil, tostring(value) end
     if globals[name] then return nil, ("sets %s twice"):format(name) end
     globals[name] = value
   end
