@@ -162,8 +162,9 @@ describe("the command line", function()
   end)
 
   it("names all that is missing", function()
-    assert.equal("load-from-file needs --path <PATH> and --name <NAME>",
-      (complaint "load-from-file xdp -i v0 -p 1"))
+    local message, path = complaint "load-from-file xdp -i v0 -p 1"
+    assert.equal("load-from-file needs --path <PATH> and --name <NAME>", message)
+    assert.equal("load-from-file", path)
     assert.equal("xdp needs --iface <IFACE> and --priority <PRIORITY>", (complaint(load .. "xdp")))
     assert.equal("tc needs --direction <DIRECTION>", (complaint(load .. "tc -i v0 -p 1")))
     assert.matches("^load%-from%-file needs a program type: xdp, tc, tracepoint", (complaint(load)))

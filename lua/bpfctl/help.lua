@@ -80,27 +80,26 @@ local function has_optional(command)
   return false
 end
 
--- The command above gives its name and what it requires, as the guide's pages of types do.
+local function operand_words(operand)
+  return ("<%s>%s"):format(values_of.metavar(operand), operand.repeated and "..." or "")
+end
+
+-- Each command above gives its name and what it requires, as the guide's pages of types do.
 local function usage(level)
-  local words = {}
-  local above = level.above
-  while above do
-    local before = { above.command.name }
-    if above.above then table.move(required_of(above.command), 1, 9, 2, before) end
-    table.move(before, 1, #before, 1, before)
-    table.move(words, 1, #words, #before + 1, before)
-    words, above = before, above.above
+  local commands, words = {}, {}
+  local at = level
+  while at do
+    table.insert(commands, 1, at.command)
+    at = at.above
+  end
+  for i, command in ipairs(commands) do
+    words[#words + 1] = command.name
+    if i > 1 and i == #commands and has_optional(command) then words[#words + 1] = "[OPTIONS]" end
+    for _, required in ipairs(required_of(command)) do words[#words + 1] = required end
   end
   local command <const> = level.command
-  words[#words + 1] = command.name
-  if level.above and has_optional(command) then words[#words + 1] = "[OPTIONS]" end
-  table.move(required_of(command), 1, 9, #words + 1, words)
   if command.commands then words[#words + 1] = "<COMMAND>" end
-  local operand <const> = command.operand
-  if operand then
-    local more <const> = operand.repeated and "..." or ""
-    words[#words + 1] = ("<%s>%s"):format(values_of.metavar(operand), more)
-  end
+  if command.operand then words[#words + 1] = operand_words(command.operand) end
   return table.concat(words, " ")
 end
 
@@ -161,9 +160,7 @@ function help.page(level)
   if command.commands then parts[#parts + 1] = commands_part(command) end
   local operand <const> = command.operand
   if operand then
-    local left <const> = ("  <%s>"):format(values_of.metavar(operand))
-      .. (operand.repeated and "..." or "")
-    parts[#parts + 1] = heading "Arguments:" .. described(operand, left)
+    parts[#parts + 1] = heading "Arguments:" .. described(operand, "  " .. operand_words(operand))
   end
   local is_top <const> = not level.above
   parts[#parts + 1] = is_top and short_options_part(command) or options_part(command)

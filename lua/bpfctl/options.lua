@@ -260,7 +260,9 @@ function parser:finish()
     table.insert(levels, 1, level)
     level = level.above
   end
+  -- Each in its turn is the level that problems are told of; the last is the innermost again.
   for _, each in ipairs(levels) do
+    self.level = each
     local problem = self:finish_level(each)
     if problem then return problem end
   end
