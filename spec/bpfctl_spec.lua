@@ -1,4 +1,5 @@
 -- bpfctl as a whole where no daemon is needed: exit codes and what stands on which stream.
+local uv = require "luv"
 local bpfctl = require "spec.support.bpfctl"
 local process = require "spec.support.process"
 local core = require "bpf.core"
@@ -12,6 +13,28 @@ local function refused(exit, stderr, line, env)
   assert.equal("", result.stdout)
   assert.equal(stderr, result.stderr)
   assert.equal(exit, result.exit)
+end
+
+-- Listens, and gives each client one answer for its first line, then hangs up.
+local function answering(path, answer)
+  local listener = assert(core.socket.listen(path))
+  local watch = uv.new_poll(listener:fd())
+  watch:start("r", function()
+    local client <close> = assert(listener:accept())
+    client:wait("r", 10)
+    client:receive()
+    if answer then client:send(answer) end
+  end)
+  return setmetatable({}, { __close = function()
+    watch:close()
+    uv.run "nowait"
+    listener:close()
+  end })
+end
+
+local function error_answer(data, code)
+  return ('{"jsonrpc":"2.0","id":1,"error":{"code":%d,"message":"-","data":%s}}\n')
+    :format(code or -32000, data)
 end
 
 describe("bpfctl", function()
@@ -74,6 +97,49 @@ describe("bpfctl", function()
     local result = process.run { "/bin/sh", "-c", bpfctl.path .. " help >/dev/full" }
     assert.equal("bpfctl: cannot write the output: No space left on device\n", result.stderr)
     assert.equal(1, result.exit)
+  end)
+
+  it("calls it no daemon when it hangs up", function()
+    local path = directory .. "/s"
+    local server <close> = answering(path, nil)
+    assert.is_table(server)
+    refused(69, ("bpfctl: bpfd closed the connection before it answered; see the log of the bpfd "
+      .. "at %s\n"):format(path), "list --socket " .. path)
+  end)
+
+  it("shows the verifier's log behind the one line", function()
+    local path = directory .. "/s"
+    local data <const> = [[{"code":"EACCES","message":"the verifier refused\npass","doing":]]
+      .. [["loading pass from /x.o","log":"0: R1=ctx\n1:\tr0 = \u001b\n"}]]
+    local server <close> = answering(path, error_answer(data))
+    assert.is_table(server)
+    refused(1, "bpfctl: loading pass from /x.o: the verifier refused; pass\n0: R1=ctx\n"
+      .. "1:\tr0 = \\x1b\n", "get 5 --socket " .. path)
+    refused(1, [[{"error":{"code":"EACCES","message":"the verifier refused\npass","doing":]]
+      .. [["loading pass from /x.o","advice":null,"log":"0: R1=ctx\n1:\tr0 = \u001b\n",]]
+      .. [["hook":null}}]] .. "\n", "get 5 -o json --socket " .. path)
+  end)
+
+  it("goes on with the other ids when one cannot be unloaded", function()
+    local path = directory .. "/s"
+    local answers <const> = error_answer [[{"message":"there is no program 5"}]]
+      .. [[{"jsonrpc":"2.0","id":2,"result":{"id":6}}]] .. "\n"
+    local server <close> = answering(path, answers)
+    assert.is_table(server)
+    refused(1, "bpfctl: there is no program 5\n", "unload 5 6 --socket " .. path)
+  end)
+
+  it("leaves with 77 where policy or the listener says no", function()
+    local path = directory .. "/s"
+    do
+      local data <const> = [[{"message":"ask netops","hook":"site/bands"}]]
+      local server <close> = answering(path, error_answer(data))
+      assert.is_table(server)
+      refused(77, "bpfctl: ask netops\n", "get 5 --socket " .. path)
+    end
+    local server <close> = answering(path, error_answer([[{"message":"not here"}]], -32001))
+    assert.is_table(server)
+    refused(77, "bpfctl: not here\n", "get 5 --socket " .. path)
   end)
 
   it("refuses files that cannot be what they should, before it asks for a daemon", function()
