@@ -250,6 +250,12 @@ static int locate(Elf *elf, const char *path, const char *name, __u64 *offset,
 	if (!find_function(elf, SHT_DYNSYM, name, &symbol) &&
 	    !find_function(elf, SHT_SYMTAB, name, &symbol))
 		return diagnostic__fail(why, -ENOENT, "%s has no function %s", path, name);
+	if (GELF_ST_TYPE(symbol.st_info) == STT_GNU_IFUNC) /* its code only chooses, once */
+		return diagnostic__fail(
+		    why, -EOPNOTSUPP,
+		    "%s in %s stands for one of several functions, chosen at run "
+		    "time; probe that one",
+		    name, path);
 	if (to_file_offset(elf, symbol.st_value, offset))
 		return diagnostic__fail(why, -ENOENT, "%s in %s lies in no executable segment",
 					name, path);
