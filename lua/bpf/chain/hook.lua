@@ -99,7 +99,7 @@ local refused_qdisc <const> = "remove that qdisc, or use a kernel with TCX (6.6 
 
 ---Puts a first program on the hook.
 ---@param program table
----@return string|bpf.error|nil how "native", "generic", "tcx" or "clsact"; or what went wrong
+---@return table|true|nil link to be pinned or kept; `true` where a TC filter holds the program
 ---@return string|bpf.error mode "native", "generic", "tcx" or "clsact"
 ---@return string? refusal code name of the driver's refusal that led to generic mode
 function hook:attach(program)
