@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bindings/chain_hook.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "core/chain/counters.h"
@@ -12,6 +13,7 @@
 #include "core/chain/record.h"
 
 #define BUILD_HANDLE "bpf.chain.build"
+#define BOX	     "bpf.chain.box"
 
 /* Owns everything from the first allocation on: reading the arguments may raise at any of them. */
 struct build {
@@ -40,6 +42,25 @@ static int build_close(lua_State *L)
 	return 0;
 }
 
+/* A pointer that collection frees: pushing bytes as a string may raise. */
+static void **new_box(lua_State *L)
+{
+	void **box = lua_newuserdatauv(L, sizeof(*box), 0);
+
+	*box = NULL;
+	luaL_setmetatable(L, BOX);
+	return box;
+}
+
+static int free_box(lua_State *L)
+{
+	void **box = luaL_checkudata(L, 1, BOX);
+
+	free(*box);
+	*box = NULL;
+	return 0;
+}
+
 /* record(prepared, note) -> bytes */
 static int record(lua_State *L)
 {
@@ -47,16 +68,15 @@ static int record(lua_State *L)
 	const char *why;
 	size_t note_size, size;
 	const char *note = luaL_optlstring(L, 2, "", &note_size);
-	void *bytes;
-	int err = record__encode(prepared, note, note_size, &bytes, &size, &why);
+	void **bytes = new_box(L);
+	int err = record__encode(prepared, note, note_size, bytes, &size, &why);
 
 	if (err && why)
 		return push_error(L, err, NULL, "%s cannot be part of a fused chain: %s",
 				  prepared->name, why);
 	if (err)
 		return push_errno(L, err, "cannot record %s", prepared->name);
-	lua_pushlstring(L, bytes, size);
-	free(bytes);
+	lua_pushlstring(L, *bytes, size);
 	return 1;
 }
 
@@ -248,23 +268,20 @@ static int build_pin(lua_State *L)
 
 static int push_counters(lua_State *L, int fd)
 {
-	__u64 *positions;
-	__u32 count;
-	int err = counters__read(fd, &positions, &count);
+	__u64 *positions = lua_newuserdatauv(L, COUNTERS_MAX_POSITIONS * sizeof(*positions), 0);
+	int count = counters__read(fd, positions);
 
-	if (err)
-		return push_errno(L, err, "cannot read the counters of a chain");
+	if (count < 0)
+		return push_errno(L, count, "cannot read the counters of a chain");
 	lua_createtable(L, count, 0);
-	for (__u32 i = 0; i < count; i++) {
+	for (int i = 0; i < count; i++) {
 		lua_pushinteger(L, (lua_Integer)positions[i]);
 		lua_rawseti(L, -2, i + 1);
 	}
-	free(positions);
 	return 1;
 }
 
-/* build:stops() -> { n, ... }: a number for each member, for "all proceeded" and for "not entered"
- */
+/* build:stops() -> { n, ... }: for each member, for "all proceeded", for "not entered" */
 static int build_stops(lua_State *L)
 {
 	return push_counters(L, check_build(L)->fused.counters_fd);
@@ -282,6 +299,7 @@ int open_chain(lua_State *L)
 	    {"record", record}, {"note", note},	  {"describe", describe},
 	    {"build", build},	{"stops", stops}, {NULL, NULL},
 	};
+	static const luaL_Reg no_methods[] = {{NULL, NULL}};
 	static const luaL_Reg methods[] = {
 	    {"head", build_head}, {"layout", build_layout},
 	    {"pin", build_pin},	  {"stops", build_stops},
@@ -289,7 +307,9 @@ int open_chain(lua_State *L)
 	};
 
 	define_handle(L, BUILD_HANDLE, methods, build_close);
-	lua_pop(L, 1);
+	define_handle(L, BOX, no_methods, free_box);
+	lua_pop(L, 2);
 	luaL_newlib(L, functions);
+	luaL_setfuncs(L, chain_hook_functions, 0);
 	return 1;
 }

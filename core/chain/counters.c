@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -47,27 +48,25 @@ int counters__create(__u32 position_cnt, struct counter_layout *layout)
 	return err;
 }
 
-static int sum_rows(const __u64 *rows, __u32 words, __u32 row_cnt, __u64 **positions,
-		    __u32 *position_cnt)
+static int sum_rows(const __u64 *rows, __u32 words, __u32 row_cnt, __u64 *positions)
 {
-	if (rows[0] > words)
+	__u32 position_cnt = rows[0];
+
+	if (rows[0] > words || rows[0] > COUNTERS_MAX_POSITIONS)
 		return -EINVAL;
-	*position_cnt = rows[0];
-	*positions = calloc(*position_cnt + 1, sizeof(**positions));
-	if (!*positions)
-		return -ENOMEM;
+	memset(positions, 0, position_cnt * sizeof(*positions));
 	for (__u32 row = 1; row < row_cnt; row++)
-		for (__u32 i = 0; i < *position_cnt; i++)
-			(*positions)[i] += rows[(size_t)row * words + i];
-	return 0;
+		for (__u32 i = 0; i < position_cnt; i++)
+			positions[i] += rows[(size_t)row * words + i];
+	return position_cnt;
 }
 
-int counters__read(int fd, __u64 **positions, __u32 *position_cnt)
+int counters__read(int fd, __u64 *positions)
 {
 	struct bpf_map_info info = {0};
 	__u32 size = sizeof(info), key = 0, row_cnt = libbpf_num_possible_cpus() + 1;
 	__u64 *rows;
-	int err;
+	int result;
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &size))
 		return -errno;
@@ -79,10 +78,10 @@ int counters__read(int fd, __u64 **positions, __u32 *position_cnt)
 	if (!rows)
 		return -ENOMEM;
 	if (bpf_map_lookup_elem(fd, &key, rows))
-		err = -errno;
+		result = -errno;
 	else
-		err = sum_rows(rows, info.value_size / row_cnt / sizeof(__u64), row_cnt, positions,
-			       position_cnt);
+		result =
+		    sum_rows(rows, info.value_size / row_cnt / sizeof(__u64), row_cnt, positions);
 	free(rows);
-	return err;
+	return result;
 }

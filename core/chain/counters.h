@@ -15,11 +15,15 @@
 
 #include "core/chain/emit.h"
 
+#define COUNTERS_MAX_POSITIONS (CHAIN_MAX_MEMBERS + 2)
+
 /* Room for so many positions; layout->fd is the caller's to close. Returns 0 or -errno. */
 int counters__create(__u32 position_cnt, struct counter_layout *layout);
 
-/* Sums over CPUs. *positions is malloced. Returns 0, -errno, or -EINVAL for a map of another kind.
+/*
+ * Sums over CPUs; `positions` has room for COUNTERS_MAX_POSITIONS. Returns how many there are,
+ * -errno, or -EINVAL for a map of another kind.
  */
-int counters__read(int fd, __u64 **positions, __u32 *position_cnt);
+int counters__read(int fd, __u64 *positions);
 
 #endif

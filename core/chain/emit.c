@@ -251,8 +251,7 @@ static void mend_calls(struct emitter *e, __u32 index, __u32 functions_at)
 	}
 }
 
-/* Functions move as one block, so that their calls to each other, which are relative, stay right.
- */
+/* Functions move as one block: their calls to each other are relative, and stay right. */
 static void emit_functions(struct emitter *e, __u32 index)
 {
 	const struct chain_member *member = planned(e, index);

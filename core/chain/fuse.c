@@ -136,8 +136,7 @@ static bool is_about_program(int err)
 	       err == -ENOENT;
 }
 
-/* Calls a member that was inlined so far. A member that already fills all frames cannot be called.
- */
+/* Calls a member that was inlined so far. One that fills all frames itself cannot be called. */
 static bool call_instead(struct chain_member *member)
 {
 	if (member->called || member->refused_inline || member->footprints[0].frames >= 8)

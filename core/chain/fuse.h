@@ -1,5 +1,4 @@
-/* The fuse engine: one program made of all members, or a few that tail-call each other (segments).
- */
+/* The fuse engine: one program made of all members, or a few that tail-call each other. */
 #ifndef CORE_CHAIN_FUSE_H
 #define CORE_CHAIN_FUSE_H
 

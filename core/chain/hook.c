@@ -1,254 +1,213 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 #include <linux/if_link.h>
 #include <linux/membarrier.h>
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "core/chain/hook.h"
-#include "core/chain/qdisc.h"
+#include "core/link.h"
+#include "core/network.h"
+#include "core/traffic_control.h"
 
-/* since 6.6 */
-#define ATTACH_TCX_INGRESS 46
-#define ATTACH_TCX_EGRESS  47
+#define FILTER_NAME "dispatcher"
 
-int hook__query_xdp(int ifindex, __u32 *id, enum xdp_mode *mode)
+static int explain_xdp(int err, int ifindex, struct diagnostic *why)
 {
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-	int err = bpf_xdp_query(ifindex, 0, &query);
-
-	if (err)
-		return err;
-	*id = query.prog_id ?: query.drv_prog_id ?: query.skb_prog_id ?: query.hw_prog_id;
-	*mode = query.attach_mode == XDP_ATTACHED_SKB ? XDP_MODE_GENERIC : XDP_MODE_NATIVE;
-	return 0;
-}
-
-static int attach_xdp(int program_fd, int ifindex, enum xdp_mode mode)
-{
-	LIBBPF_OPTS(bpf_link_create_opts, options,
-		    .flags = mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-	int fd = bpf_link_create(program_fd, ifindex, BPF_XDP, &options);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int explain_xdp(int err, int ifindex, struct diagnostic *failure)
-{
-	enum xdp_mode mode;
+	enum xdp_how how;
 	__u32 id = 0;
 
-	if (err == -EBUSY && !hook__query_xdp(ifindex, &id, &mode) && id)
+	if (err == -EBUSY && !network__xdp(ifindex, &id, &how) && id)
 		return diagnostic__fail(
-		    failure, err, "program %u, which is not ours, is attached to XDP there", id);
+		    why, err, "program %u, which is not ours, is attached to XDP there", id);
 	if (err == -ERANGE)
-		return diagnostic__fail(failure, err,
-					"the driver does not run this chain at the interface's "
-					"MTU (not all members use xdp.frags)");
-	if (err == -EOPNOTSUPP)
-		return diagnostic__fail(failure, err, "the driver has no XDP");
-	return diagnostic__fail(failure, err, "the kernel does not attach to XDP there");
+		return diagnostic__fail(why, err,
+					"the driver does not run this chain at the interface's MTU "
+					"(not all members use xdp.frags)");
+	return err;
+}
+
+static int attach_xdp(int program_fd, int ifindex, enum xdp_mode mode, struct diagnostic *why)
+{
+	__u32 flags = mode == XDP_MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+
+	return link__attach_xdp(program_fd, ifindex, flags, why);
 }
 
 int hook__attach_xdp(int program_fd, int ifindex, enum xdp_mode *mode, int *refusal,
-		     struct diagnostic *failure)
+		     struct diagnostic *why)
 {
 	enum xdp_mode wanted = *mode;
 	int fd;
 
 	*refusal = 0;
 	*mode = wanted == XDP_MODE_AUTO ? XDP_MODE_NATIVE : wanted;
-	fd = attach_xdp(program_fd, ifindex, *mode);
-	/* Not for an interface that is busy or gone: the second attempt would only blur the
-	 * message. */
+	fd = attach_xdp(program_fd, ifindex, *mode, why);
+	/* Not where the place is taken or gone: a second attempt would only blur the message. */
 	if (wanted == XDP_MODE_AUTO && (fd == -EOPNOTSUPP || fd == -ERANGE || fd == -EINVAL)) {
+		diagnostic__clear(why);
 		*refusal = fd;
 		*mode = XDP_MODE_GENERIC;
-		fd = attach_xdp(program_fd, ifindex, *mode);
+		fd = attach_xdp(program_fd, ifindex, *mode, why);
 	}
-	return fd < 0 ? explain_xdp(fd, ifindex, failure) : fd;
+	return fd < 0 ? explain_xdp(fd, ifindex, why) : fd;
 }
 
-static enum bpf_attach_type tcx_type(enum hook_direction direction)
+int hook__attach_tcx(int program_fd, int ifindex, bool is_egress, struct diagnostic *why)
 {
-	return (enum bpf_attach_type)(direction == HOOK_INGRESS ? ATTACH_TCX_INGRESS
-								: ATTACH_TCX_EGRESS);
+	struct tcx_place place = {.is_egress = is_egress};
+
+	return link__attach_tcx(program_fd, ifindex, &place, why);
 }
 
-/* Every namespace has the loopback interface, and kernels before 6.6 do not know the question. */
+/* Every namespace has the loopback interface. */
 bool hook__has_tcx(void)
 {
-	__u32 attach_flags, count = 0;
+	__u32 ids[TCX_PROGRAMS_MAX], count;
 
-	return !bpf_prog_query(1, tcx_type(HOOK_INGRESS), 0, &attach_flags, NULL, &count);
+	return network__tcx(1, false, ids, &count) != -EOPNOTSUPP;
 }
 
-int hook__attach_tcx(int program_fd, int ifindex, enum hook_direction direction,
-		     struct diagnostic *failure)
+int hook__update(int link_fd, int program_fd, __u32 old_id, struct diagnostic *why)
 {
-	int fd = bpf_link_create(program_fd, ifindex, tcx_type(direction), NULL);
+	int old_fd = bpf_prog_get_fd_by_id(old_id), err;
 
-	if (fd >= 0)
-		return fd;
-	return diagnostic__fail(failure, -errno, "the kernel does not attach to TCX there");
-}
-
-static int update_link(int link_fd, int program_fd, __u32 old_id)
-{
-	LIBBPF_OPTS(bpf_link_update_opts, options);
-	int old_fd = -1, err = 0;
-
-	if (old_id) {
-		old_fd = bpf_prog_get_fd_by_id(old_id);
-		if (old_fd < 0)
-			return errno == ENOENT ? -ESTALE : -errno;
-		options.flags = BPF_F_REPLACE;
-		options.old_prog_fd = old_fd;
-	}
-	if (bpf_link_update(link_fd, program_fd, &options))
-		err = -errno;
+	if (old_fd < 0)
+		/* a program that is no more does not run either */
+		err = errno == ENOENT ? -ESTALE : -errno;
+	else
+		err = link__update(link_fd, program_fd, old_fd);
 	if (old_fd >= 0)
 		close(old_fd);
-	/* how the kernel says that another program is there; nobody lacks a permission */
-	return err == -EPERM && old_id ? -ESTALE : err;
-}
-
-int hook__update(int link_fd, int program_fd, __u32 old_id, struct diagnostic *failure)
-{
-	int err = update_link(link_fd, program_fd, old_id);
-
 	switch (err) {
-	case 0:
-		return 0;
 	case -ESTALE:
-		return diagnostic__fail(failure, err, "the link does not run program %u any more",
+		return diagnostic__fail(why, err, "the link does not run program %u any more",
 					old_id);
 	case -ENOLINK:
-		return diagnostic__fail(failure, err, "the interface of the link is gone");
-	case -ERANGE:
-		return diagnostic__fail(failure, err,
-					"the driver does not run this chain at the interface's "
-					"MTU (not all members use xdp.frags)");
+		return diagnostic__fail(why, err, "the interface of the link is gone");
 	default:
-		return diagnostic__fail(failure, err, "the kernel does not replace the chain");
+		return explain_xdp(err, 0, why);
 	}
 }
 
-static struct bpf_tc_hook tc_hook(int ifindex, enum hook_direction direction)
+static struct filter_place our_place(int ifindex, bool is_egress)
 {
-	return (struct bpf_tc_hook){
-	    .sz = sizeof(struct bpf_tc_hook),
-	    .ifindex = ifindex,
-	    .attach_point = direction == HOOK_INGRESS ? BPF_TC_INGRESS : BPF_TC_EGRESS,
-	};
+	return (struct filter_place){ifindex, is_egress, HOOK_FILTER_PRIORITY, HOOK_FILTER_HANDLE};
 }
 
-int hook__query_filter(int ifindex, enum hook_direction direction, __u32 *id)
+int hook__query_filter(int ifindex, bool is_egress, __u32 *id, struct diagnostic *why)
 {
-	struct bpf_tc_hook hook = tc_hook(ifindex, direction);
-	LIBBPF_OPTS(bpf_tc_opts, query, .handle = HOOK_FILTER_HANDLE,
-		    .priority = HOOK_FILTER_PRIORITY);
-	int filters, err;
+	struct filter *filters = NULL;
+	size_t count = 0;
+	int err = filters__list(ifindex, is_egress, &filters, &count);
 
 	*id = 0;
-	/* asking for one filter where there is none is an error that says little; a dump is not */
-	filters = qdisc__count_filters(ifindex, direction == HOOK_INGRESS, HOOK_FILTER_PRIORITY);
-	if (filters <= 0)
-		return filters;
-	err = bpf_tc_query(&hook, &query);
-	if (!err)
-		*id = query.prog_id;
-	return err == -ENOENT ? 0 : err;
-}
-
-static int check_filter(int ifindex, enum hook_direction direction, __u32 old_id,
-			struct diagnostic *failure)
-{
-	__u32 id;
-	int err = hook__query_filter(ifindex, direction, &id);
-
-	if (err)
-		return diagnostic__fail(failure, err, "the kernel does not show its TC filters");
-	if (id == old_id)
-		return 0;
-	if (!id)
-		return diagnostic__fail(failure, -ESTALE, "the TC filter of program %u is gone",
-					old_id);
-	if (!old_id)
-		return diagnostic__fail(failure, -EBUSY,
-					"program %u, which is not ours, is in the TC filter at "
-					"our handle %#x and priority %d",
-					id, HOOK_FILTER_HANDLE, HOOK_FILTER_PRIORITY);
-	return diagnostic__fail(failure, -ESTALE,
-				"the TC filter runs program %u and not %u any more", id, old_id);
-}
-
-static int check_qdisc(int ifindex, bool *missing, struct diagnostic *failure)
-{
-	char kind[32];
-	int err = qdisc__ingress_kind(ifindex, kind, sizeof(kind));
-
-	if (err)
-		return diagnostic__fail(failure, err, "the kernel does not show its qdiscs");
-	*missing = !kind[0];
-	if (!kind[0] || !strcmp(kind, "clsact"))
-		return 0;
-	return diagnostic__fail(failure, -EBUSY,
-				"a qdisc of kind %s, which is not ours, takes the place of "
-				"clsact there",
-				kind);
-}
-
-int hook__set_filter(int program_fd, int ifindex, enum hook_direction direction, __u32 old_id,
-		     struct diagnostic *failure)
-{
-	struct bpf_tc_hook hook = tc_hook(ifindex, direction);
-	LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = program_fd, .handle = HOOK_FILTER_HANDLE,
-		    .priority = HOOK_FILTER_PRIORITY, .flags = old_id ? BPF_TC_F_REPLACE : 0);
-	bool missing;
-	int err = check_qdisc(ifindex, &missing, failure);
-
-	if (err)
-		return err;
-	/* There is no compare-and-swap for filters: look, then replace. */
-	err = check_filter(ifindex, direction, old_id, failure);
-	if (err)
-		return err;
-	if (missing) {
-		err = bpf_tc_hook_create(&hook);
-		if (err && err != -EEXIST)
-			return diagnostic__fail(failure, err, "the kernel does not add clsact");
+	for (size_t i = 0; i < count && !err; i++) {
+		if (filters[i].priority != HOOK_FILTER_PRIORITY)
+			continue;
+		if (strcmp(filters[i].kind, "bpf"))
+			err = diagnostic__fail(why, -EBUSY,
+					       "a TC filter of kind %s, which is not ours, has our "
+					       "priority %d",
+					       filters[i].kind, HOOK_FILTER_PRIORITY);
+		else if (filters[i].handle == HOOK_FILTER_HANDLE)
+			*id = filters[i].program_id;
 	}
-	err = bpf_tc_attach(&hook, &filter);
-	if (!err)
-		return 0;
-	if (missing)
-		qdisc__remove_unused(ifindex);
-	return diagnostic__fail(failure, err, "the kernel does not set the TC filter");
-}
-
-int hook__remove_filter(int ifindex, enum hook_direction direction, __u32 old_id,
-			struct diagnostic *failure)
-{
-	struct bpf_tc_hook hook = tc_hook(ifindex, direction);
-	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = HOOK_FILTER_HANDLE,
-		    .priority = HOOK_FILTER_PRIORITY);
-	int err = check_filter(ifindex, direction, old_id, failure);
-
-	if (!err && old_id) {
-		err = bpf_tc_detach(&hook, &filter);
-		if (err)
-			diagnostic__fail(failure, err, "the kernel does not remove the TC filter");
-	}
-	if (!err)
-		qdisc__remove_unused(ifindex);
+	free(filters);
 	return err;
 }
 
-/* What a RCU grace period takes whoever asks for one; with nohz_full CPUs the kernel offers this by
- * another door only. */
+/* There is no compare-and-swap for filters: look, then act. */
+static int check_filter(int ifindex, bool is_egress, __u32 old_id, struct diagnostic *why)
+{
+	__u32 id;
+	int err = hook__query_filter(ifindex, is_egress, &id, why);
+
+	if (err || id == old_id)
+		return err;
+	if (!id)
+		return diagnostic__fail(why, -ESTALE, "the TC filter of program %u is gone",
+					old_id);
+	if (!old_id)
+		return diagnostic__fail(why, -EBUSY,
+					"program %u, which is not ours, is in the TC filter at our "
+					"handle %#x and priority %d",
+					id, HOOK_FILTER_HANDLE, HOOK_FILTER_PRIORITY);
+	return diagnostic__fail(why, -ESTALE, "the TC filter runs program %u and not %u any more",
+				id, old_id);
+}
+
+static int check_qdisc(int ifindex, bool *is_missing, struct diagnostic *why)
+{
+	char kind[16];
+	int err = qdisc__kind(ifindex, kind, sizeof(kind));
+
+	*is_missing = !kind[0];
+	if (err || *is_missing || !strcmp(kind, "clsact"))
+		return err;
+	return diagnostic__fail(why, -EBUSY,
+				"a qdisc of kind %s, which is not ours, has the place of clsact "
+				"there",
+				kind);
+}
+
+/* Errors do not matter here: then it stays, which harms nobody. */
+static void remove_unused_clsact(int ifindex)
+{
+	struct filter *filters = NULL;
+	size_t count = 0, all = 0;
+	char kind[16];
+
+	if (qdisc__kind(ifindex, kind, sizeof(kind)) || strcmp(kind, "clsact"))
+		return;
+	for (int is_egress = 0; is_egress < 2; is_egress++) {
+		if (filters__list(ifindex, is_egress, &filters, &count))
+			return;
+		free(filters);
+		all += count;
+	}
+	if (!all)
+		qdisc__remove_clsact(ifindex);
+}
+
+int hook__set_filter(int program_fd, int ifindex, bool is_egress, __u32 old_id,
+		     struct diagnostic *why)
+{
+	struct filter_place place = our_place(ifindex, is_egress);
+	bool is_missing;
+	int err = check_qdisc(ifindex, &is_missing, why);
+
+	if (!err)
+		err = check_filter(ifindex, is_egress, old_id, why);
+	if (err)
+		return err;
+	if (old_id)
+		return filter__replace(&place, program_fd, FILTER_NAME);
+	if (is_missing)
+		err = qdisc__add_clsact(ifindex);
+	if (err && err != -EEXIST)
+		return err;
+	err = filter__add(&place, program_fd, FILTER_NAME);
+	if (err && is_missing)
+		remove_unused_clsact(ifindex);
+	return err;
+}
+
+int hook__remove_filter(int ifindex, bool is_egress, __u32 old_id, struct diagnostic *why)
+{
+	struct filter_place place = our_place(ifindex, is_egress);
+	int err = check_filter(ifindex, is_egress, old_id, why);
+
+	if (!err)
+		err = filter__remove(&place);
+	if (!err)
+		remove_unused_clsact(ifindex);
+	return err;
+}
+
+/* The kernel offers a grace period by membarrier, unless some CPUs are nohz_full. */
 static int settle_by_map(void)
 {
 	__u32 key = 0;

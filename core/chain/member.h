@@ -82,8 +82,7 @@ struct footprint {
 	int slack_below;
 };
 
-/* How the kernel rounds a frame: to 16 with a JIT since 6.9, before that to 32 and at least that.
- */
+/* How the kernel rounds a frame: since 6.9 to 16 (with a JIT), before to 32 and at least that. */
 enum frame_rounding { FRAME_ROUND_16, FRAME_ROUND_32 };
 
 __u32 round_frame(__u32 bytes, enum frame_rounding rounding);

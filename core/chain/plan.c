@@ -5,8 +5,7 @@
 #define STACK_SIZE 512
 #define MAX_FRAMES 8
 
-/* Of the kernel's 64 maps a segment keeps two for the counters and for the way to the next segment.
- */
+/* Of the kernel's 64 maps a segment keeps two: its counters, and the way to the next segment. */
 #define MAPS_OF_MEMBERS (MEMBER_MAX_MAPS - 2)
 
 /* Of the kernel's million; together members need a little more than alone, and what we add is not

@@ -63,6 +63,15 @@ function chain.hook(options)
   return require("bpf.chain.hook").new(options)
 end
 
+---Returns when no packet is under way any more in a chain that was replaced before the call. Only
+---then may pins of an old chain's segments, or of a removed member's program arrays, go: such an
+---array is emptied with its last pin, and a packet that comes to it then is dropped.
+---@return true|nil
+---@return bpf.error? err
+function chain.settle()
+  return require("bpf.core").chain.settle()
+end
+
 ---Runs and stops of every position of a chain, from a build or from where one was pinned.
 ---@param source table|string
 ---@return table? counters

@@ -2,6 +2,7 @@
 -- know of it.
 local bpf_object = require "bpf.object"
 local chain = require "bpf.chain"
+local network = require "bpf.network"
 local uv = require "luv"
 
 local support = {}
@@ -63,6 +64,13 @@ function member:close()
   self.object:close()
 end
 member.__close = member.close
+
+---Brings this process into a network namespace.
+function support.enter(namespace)
+  local descriptor = assert(uv.fs_open(namespace.path or namespace, "r", 0))
+  assert(network.enter(descriptor))
+  uv.fs_close(descriptor)
+end
 
 ---An IPv4 frame for BPF_PROG_TEST_RUN.
 support.packet = ("\xff"):rep(6) .. ("\x02"):rep(6) .. "\x08\x00" .. "\x45" .. ("\0"):rep(85)

@@ -80,13 +80,13 @@ function hook:running(link)
     if info.ifindex == 0 then return nil end
     if self.type ~= "xdp" then return info.prog_id, "tcx" end
   end
-  if self.type == "xdp" then return core.chain.query_xdp(self.ifindex) end
+  if self.type == "xdp" then return core.network.xdp(self.ifindex) end
   local id, err = core.chain.query_filter(self.ifindex, self.direction)
   return id, id and "clsact" or err
 end
 
 local function check_xdp(self)
-  local id = core.chain.query_xdp(self.ifindex)
+  local id = core.network.xdp(self.ifindex)
   if not id then return true end
   return nil, error_object.new {
     code = "EBUSY",
@@ -137,15 +137,6 @@ end
 function hook:detach(link, old_id)
   if link and link ~= true then return link:detach() end
   return core.chain.remove_filter(self.ifindex, self.direction, old_id)
-end
-
----Returns when no packet is under way any more through what was replaced before. To be called
----before the pins of an old chain's segments, or of a removed member's program arrays, are removed:
----they are emptied with their last pin.
----@return true|nil
----@return bpf.error? err
-function hook.settle()
-  return core.chain.settle()
 end
 
 return hook
