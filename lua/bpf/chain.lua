@@ -6,6 +6,9 @@ local chain = {}
 
 local engine_names <const> = { "fuse", "freplace" }
 
+-- How records begin; engines name theirs as `magic`.
+local engine_of <const> = { bpfdfuse = "fuse", bpfdfrep = "freplace" }
+
 ---What both engines are. A member is what `build` gets: { name=, mask=, program=, record=, maps= }.
 ---@class bpf.chain.engine
 ---@field name string
@@ -32,10 +35,8 @@ end
 ---@return string? note
 ---@return table? err
 function chain.note(record)
-  for _, name in ipairs(engine_names) do
-    local engine = chain.engine(name)
-    if record:sub(1, #engine.magic) == engine.magic then return engine.note(record) end
-  end
+  local name = engine_of[record:sub(1, 8)]
+  if name then return chain.engine(name).note(record) end
   return nil, error_object.new { code = "EINVAL", message = "not a member record" }
 end
 
