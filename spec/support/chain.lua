@@ -18,16 +18,23 @@ local BUILD <const> = os.getenv "BUILD" or uv.cwd() .. "/build"
 local member = {}
 member.__index = member
 
+---@param file string in build/objects, without .o
+---@return string
+function support.path(file)
+  return ("%s/objects/%s.o"):format(BUILD, file)
+end
+
 ---Loads one program of an object as a member of a chain.
 ---@param kind "xdp"|"tc"
 ---@param file string in build/objects, without .o
 ---@param name string
 ---@param globals? table<string, string>
 ---@param note? string
+---@param engine_name? "fuse"|"freplace" fuse when left out
 ---@return spec.member
-function support.member(kind, file, name, globals, note)
-  local engine = chain.engine "fuse"
-  local object = assert(bpf_object.open(("%s/objects/%s.o"):format(BUILD, file)))
+function support.member(kind, file, name, globals, note, engine_name)
+  local engine = chain.engine(engine_name or "fuse")
+  local object = assert(bpf_object.open(support.path(file)))
   assert(object:choose { name })
   assert(engine.prepare(object, name, { type = kind }))
   for global, bytes in pairs(globals or {}) do assert(object:set_global(global, bytes)) end

@@ -74,16 +74,18 @@ end
 
 ---A chain of members from the pool, in running order by priority.
 ---@return table places { member =, mask =, priority = ... }
-function chain_model.draw(kind, pool, order)
-  local places, tail_callers = {}, 0
-  local length = math.random() < 0.5 and math.random(1, 8) or math.random(1, 64)
+---@param limits? { longest: integer?, always: integer? } members (64); bits that every mask has
+function chain_model.draw(kind, pool, order, limits)
+  limits = limits or {}
+  local places, tail_callers, longest = {}, 0, limits.longest or 64
+  local length = math.random(1, math.random() < 0.5 and math.min(8, longest) or longest)
   local density = pick { 0.3, 0.6, 0.9 }
   while #places < length do
     local member = pick(pool)
     local tail_calls = member.name:find "^tail_[hmb]"
     if not tail_calls or tail_callers < MAX_TAIL_CALLERS then
       if tail_calls then tail_callers = tail_callers + 1 end
-      local place = member:with(random_mask(kind, density))
+      local place = member:with(random_mask(kind, density) | (limits.always or 0))
       place.priority = math.random(0, length // 2)
       places[#places + 1] = place
     end
