@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <lauxlib.h>
 
 #include "bindings/descriptor.h"
@@ -407,10 +408,21 @@ static int place_mount(lua_State *L)
 	return answer(L, system_place_mount(mount, path), "mount", path);
 }
 
+/* device_numbers(device) -> major, minor */
+static int device_numbers(lua_State *L)
+{
+	dev_t device = (dev_t)luaL_checkinteger(L, 1);
+
+	lua_pushinteger(L, major(device));
+	lua_pushinteger(L, minor(device));
+	return 2;
+}
+
 static const luaL_Reg functions[] = {
     {"clock", read_clock},
     {"descriptor", adopt_descriptor},
     {"detached_mount", detached_mount},
+    {"device_numbers", device_numbers},
     {"facts", facts},
     {"fork", fork_child},
     {"group_id", group_id},

@@ -81,4 +81,7 @@ function chain.counters(source)
   return require("bpf.chain.counters").read(source)
 end
 
+---Who is in a running chain, as it is pinned beside it.
+chain.manifest = require "bpf.chain.manifest"
+
 return chain

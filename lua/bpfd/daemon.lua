@@ -2,9 +2,13 @@
 
 local core = require "bpf.core"
 local directories = require "bpfd.directories"
+local file_system = require "bpfd.file_system"
+local hooks = require "bpfd.hooks"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+local programs = require "bpfd.programs"
+local reconcile = require "bpfd.reconcile"
 local server = require "bpfd.server"
 local store = require "bpfd.store"
 
@@ -51,16 +55,30 @@ local function open_parts(self, options)
   if not self.directories then return nil, err end
   job.share { self.directories.jobs_lock }
   self.run_dir, self.state_dir = self.directories.run_dir, self.directories.state_dir
+  self.file_system, err = file_system.open(self.directories.fs)
+  if not self.file_system then return nil, err end
   self.store, err = open_store(self)
   if not self.store then return nil, err end
+  self.hooks = hooks.new(self.directories)
+  self.group = core.system.group_id "bpfd"
+  return true
+end
+
+-- Before the first request the index agrees with the kernel.
+local function open_doors(self)
+  local good, err = reconcile.run(self)
+  if not good then return nil, err end
   self.server, err = server.open {
     daemon = self, methods = collect_methods(), listen = self.config.listen,
     limits = self.config.limits,
   }
-  return self.server, err
+  if not self.server then return nil, err end
+  self.hooks:watch(function(hook_name) return programs.is_free(self, hook_name) end)
+  log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
+  return true
 end
 
---- Opens everything, brings the index in line with the kernel, and listens.
+--- Opens everything that a daemon needs.
 ---@param options { config: table, config_path: string, run_dir: string, state_dir: string }
 ---@return table? daemon, bpf.error? err
 function daemon.start(options)
@@ -73,6 +91,7 @@ end
 
 function daemon:close()
   if self.server then self.server:close() end
+  if self.file_system then self.file_system:close() end
   if self.store then self.store:close() end
 end
 
@@ -81,6 +100,7 @@ function daemon:stop()
   if self.stopping then return end
   self.stopping = true
   log.info "stopping; what is loaded keeps running"
+  if not self.server then return loop.stop() end
   self.server:stop_listening()
   local deadline <const> = core.system.clock "monotonic" + LAST_JOBS * 1000000000
   loop.after(0.01, function()
@@ -88,14 +108,33 @@ function daemon:stop()
   end, true)
 end
 
---- Serves until SIGTERM or SIGINT.
+--- The hook of an attach table in the daemon's own namespace, if a chain is there.
+---@return string? hook_name
+function daemon:hook_of(attach)
+  for hook_name, manifest in self.store:chains() do
+    if manifest.type == attach.type and manifest.ifindex == attach.ifindex
+        and manifest.direction == attach.direction and manifest.netns == attach.netns then
+      return hook_name
+    end
+  end
+  return nil
+end
+
+--- Brings the index in line with the kernel, then serves until SIGTERM or SIGINT.
+---@return true? ok, bpf.error? err
 function daemon:run()
+  local good, err
   for _, name in ipairs { "sigterm", "sigint" } do
     loop.signal(name, function() self:stop() end)
   end
-  log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
+  loop.spawn(function()
+    good, err = open_doors(self)
+    if not good then loop.stop() end
+  end)
   loop.run()
   self:close()
+  loop.finish()
+  return good, err
 end
 
 return daemon

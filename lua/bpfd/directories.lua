@@ -42,8 +42,8 @@ local function check_owner(directory)
     message = directory .. " belongs to somebody else or is writable by everybody" }
 end
 
--- Two daemons exclude each other by a lock on each directory. Another lock is shared with every job,
--- so that a new daemon begins when the last job of an old one has ended.
+-- Two daemons exclude each other by a lock on each directory. Another lock is shared with every
+-- job, so that a new daemon begins when the last job of an old one has ended.
 local function lock(self)
   local err
   self.daemon_lock, err = system.lock(self.run_dir .. "/daemon.lock", OLD_DAEMON)

@@ -36,8 +36,11 @@ local function serve(arguments)
     complain("%s", explain(err))
     return FAILED
   end
-  daemon:run()
-  return OK
+  local good
+  good, err = daemon:run()
+  if good then return OK end
+  if err then complain("%s", explain(err)) end
+  return FAILED
 end
 
 return function(argv)

@@ -40,4 +40,9 @@ function lock.hold(keys)
   return sorted
 end
 
+---@return boolean
+function lock.is_held(key)
+  return waiting[key] ~= nil
+end
+
 return lock

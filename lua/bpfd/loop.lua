@@ -96,4 +96,13 @@ function loop.stop()
   uv.stop()
 end
 
+--- Ends the loop for good. luv frees handles that are half closed when the Lua state goes, and
+--- walks over them after that: none may be left.
+function loop.finish()
+  uv.walk(function(handle)
+    if not handle:is_closing() then handle:close() end
+  end)
+  uv.run "default"
+end
+
 return loop

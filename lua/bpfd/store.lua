@@ -94,8 +94,8 @@ function store:change(body)
     failure = err
   end
   self.database:execute "ROLLBACK"
-  if not good then error(result, 0) end
-  return nil, failure
+  if not good and not error_object.is(result) then error(result, 0) end
+  return nil, not good and result or failure
 end
 
 local function program_of(row)

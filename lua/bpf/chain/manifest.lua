@@ -11,6 +11,19 @@ local VERSION <const> = 1
 ---@class bpf.chain.manifest
 ---@field engine "fuse"|"freplace"
 ---@field members { id: integer, priority: integer, mask: integer }[] in running order
+---@field segments integer?   programs in the line
+---@field type "xdp"|"tc"|nil where it runs, for who finds it again without knowing
+---@field iface string?
+---@field ifindex integer?
+---@field direction "ingress"|"egress"|nil
+---@field netns string?       path; nil in the namespace of who built it
+
+local facts <const> = { "engine", "segments", "type", "iface", "ifindex", "direction", "netns" }
+
+local function copy_facts(from, to)
+  for _, key in ipairs(facts) do to[key] = from[key] end
+  return to
+end
 
 local function damaged()
   return nil, error_object.new { code = "EINVAL", message = "a damaged chain manifest" }
@@ -23,7 +36,7 @@ function manifest.encode(chain)
   for position, member in ipairs(chain.members) do
     members[position] = { id = member.id, priority = member.priority, mask = member.mask }
   end
-  return json.encode { version = VERSION, engine = chain.engine, members = members }
+  return json.encode(copy_facts(chain, { version = VERSION, members = members }))
 end
 
 ---@param bytes string
@@ -42,7 +55,7 @@ function manifest.decode(bytes)
       if math.type(member[field]) ~= "integer" then return damaged() end
     end
   end
-  return { engine = value.engine, members = value.members }
+  return copy_facts(value, { members = value.members })
 end
 
 ---Pins it as DIRECTORY/manifest.

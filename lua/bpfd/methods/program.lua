@@ -1,1 +1,149 @@
-return {}
+-- program.load, unload, get, list.
+
+local attach_check = require "bpf.attach"
+local bpf = require "bpf"
+local error_object = require "bpf.error"
+local program_object = require "bpfd.program_object"
+local programs = require "bpfd.programs"
+
+local program = {}
+
+local function refusal(message, advice)
+  return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
+end
+
+-- A table of texts, as metadata and globals are.
+local function texts(value, name)
+  if value == nil then return {} end
+  if type(value) ~= "table" then return refusal(name .. " must be an object") end
+  local copy = {}
+  for key, text in pairs(value) do
+    if type(key) ~= "string" or type(text) ~= "string" then
+      return refusal(name .. " must be an object of texts")
+    end
+    copy[key] = text
+  end
+  return copy
+end
+
+local function id_in(value, name)
+  local id = type(value) == "number" and math.tointeger(value)
+  if id and id > 0 and id < 1 << 32 then return id end
+  return refusal(("%s must be a program id"):format(name))
+end
+
+local function read_wish(params)
+  local wish, err = {}
+  if type(params.name) ~= "string" or params.name == "" or params.name:find "[%z/]" then
+    return refusal "name must be the name of a function in the object"
+  end
+  if params.persist ~= nil and type(params.persist) ~= "boolean" then
+    return refusal "persist must be true or false"
+  end
+  wish.name, wish.persist = params.name, params.persist == true
+  wish.attach, err = attach_check.check(params.attach)
+  if not wish.attach then return nil, err end
+  wish.global, err = texts(params.global, "global")
+  if not wish.global then return nil, err end
+  wish.metadata, err = texts(params.metadata, "metadata")
+  if not wish.metadata then return nil, err end
+  if params.map_owner_id ~= nil then
+    wish.map_owner_id, err = id_in(params.map_owner_id, "map_owner_id")
+    if not wish.map_owner_id then return nil, err end
+  end
+  return wish
+end
+
+program["program.load"] = {
+  parameters = { fd = true, path = true, name = true, global = true, metadata = true,
+    map_owner_id = true, persist = true, attach = true },
+  run = function(daemon, request)
+    local wish, err = read_wish(request.params)
+    if not wish then return nil, err end
+    return programs.load(daemon, request, wish)
+  end,
+}
+
+program["program.unload"] = {
+  parameters = { id = true, missing_ok = true },
+  run = function(daemon, request)
+    local id, err = id_in(request.params.id, "id")
+    if not id then return nil, err end
+    local done
+    done, err = programs.unload(daemon, request, id)
+    if not done and not (err.code == "ENOENT" and request.params.missing_ok == true) then
+      return nil, err
+    end
+    return { id = id }
+  end,
+}
+
+program["program.get"] = {
+  parameters = { id = true },
+  run = function(daemon, request)
+    local id, err = id_in(request.params.id, "id")
+    if not id then return nil, err end
+    local row = daemon.store:program(id)
+    if row then return program_object.whole(daemon, row) end
+    local found <close> = bpf.program.open_id(id)
+    local info = found and found:info()
+    if info then return program_object.foreign(info, true) end
+    return nil, error_object.new { code = "ENOENT", message = ("there is no program %d"):format(id),
+      advice = "bpfctl list --all shows the ids" }
+  end,
+}
+
+-- A set of the words of program_type, which may be one word or a list; nil for all.
+local function wanted_types(value)
+  if value == nil then return nil end
+  if type(value) == "string" then value = { value } end
+  if type(value) ~= "table" then return refusal "program_type must be a word or a list of words" end
+  local set = {}
+  for _, word in ipairs(value) do
+    if type(word) ~= "string" then return refusal "program_type must be a list of words" end
+    set[word] = true
+    if word == "probe" then set.kprobe, set.uprobe = true, true end
+  end
+  return set
+end
+
+local function has_metadata(row, wanted)
+  for key, value in pairs(wanted) do
+    if (row.note.metadata or {})[key] ~= value then return false end
+  end
+  return true
+end
+
+local function add_foreign(list, own, types)
+  for id in bpf.program.each() do
+    local found <close> = not own[id] and bpf.program.open_id(id) or nil
+    local info = found and found:info()
+    if info and (not types or types[info.type]) then
+      table.insert(list, program_object.foreign(info, false))
+    end
+  end
+  table.sort(list, function(a, b) return a.id < b.id end)
+end
+
+program["program.list"] = {
+  parameters = { all = true, program_type = true, metadata = true },
+  run = function(daemon, request)
+    local params <const> = request.params
+    local types, err = wanted_types(params.program_type)
+    if err then return nil, err end
+    local metadata
+    metadata, err = texts(params.metadata, "metadata")
+    if not metadata then return nil, err end
+    local list, own = {}, {}
+    for row in daemon.store:programs() do
+      own[row.id] = true
+      if (not types or types[row.type]) and has_metadata(row, metadata) then
+        table.insert(list, program_object.managed(daemon, row))
+      end
+    end
+    if params.all == true and next(metadata) == nil then add_foreign(list, own, types) end
+    return { programs = list }
+  end,
+}
+
+return program

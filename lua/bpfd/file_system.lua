@@ -1,0 +1,74 @@
+-- The daemon's own bpffs: mounted where the host sees it, and put back should somebody unmount it.
+
+local bpf = require "bpf"
+local core = require "bpf.core"
+local error_object = require "bpf.error"
+local log = require "bpfd.log"
+local loop = require "bpfd.loop"
+
+local LOOK <const> = 1 -- seconds between two looks
+
+local file_system = {}
+file_system.__index = file_system
+
+-- A mount in a private mount namespace goes away with the service, and every pin with it. Process 1
+-- lives in the host's; its list of mounts can be read where its root directory cannot.
+local function is_in_host_namespace(path)
+  local facts = core.system.facts(path .. "/.")
+  local mounts <close> = io.open "/proc/1/mountinfo"
+  if not facts or not mounts then return true end
+  local device <const> = (" %d:%d "):format(core.system.device_numbers(facts.device))
+  for line in mounts:lines() do
+    if line:find(device, 1, true) then return true end
+  end
+  return false
+end
+
+--- Mounts a bpffs unless there is one, and makes sure that it outlives the daemon.
+---@param path string
+---@return table? file_system, bpf.error? err
+function file_system.open(path)
+  if not core.system.facts(path .. "/.") then
+    local made, err = core.system.make_directory(path, tonumber("755", 8))
+    if not made then return nil, err end
+  end
+  if not bpf.pin.is_bpffs(path) then
+    local good, err = bpf.pin.mount_bpffs(path)
+    if not good then return nil, err end
+  end
+  core.system.set_access(path, tonumber("755", 8))
+  if not is_in_host_namespace(path) then
+    return nil, error_object.new { code = "EXDEV",
+      message = path .. " is in a mount namespace that ends with bpfd, and everything with it",
+      advice = "mount a bpffs there in the host's namespace before bpfd starts" }
+  end
+  local self = setmetatable({ path = path }, file_system)
+  self:keep()
+  self.timer = loop.after(LOOK, function() self:mend() end, true)
+  return self
+end
+
+-- A detached mount of the same file system keeps all pins alive, whoever unmounts the visible one.
+function file_system:keep()
+  local spare, err = core.system.detached_mount(self.path)
+  if not spare then log.info("an unmounted bpffs could not be put back: %s", tostring(err)) end
+  self.spare = spare
+end
+
+--- Puts the file system back if it is gone.
+function file_system:mend()
+  if not self.spare or bpf.pin.is_bpffs(self.path) then return end
+  local good, err = core.system.place_mount(self.spare, self.path)
+  if not good then return log.error("%s is unmounted: %s", self.path, tostring(err)) end
+  log.warning("%s was unmounted; it is back with all that is pinned in it", self.path)
+  self.spare:close()
+  self:keep()
+end
+
+--- What is pinned stays.
+function file_system:close()
+  self.timer:close()
+  if self.spare then self.spare:close() end
+end
+
+return file_system

@@ -1,0 +1,86 @@
+-- Brings the index in line with what is pinned: at the start, and after a job that died.
+
+local job = require "bpfd.job"
+local log = require "bpfd.log"
+local reconcile_job = require "bpfd.reconcile_job"
+local tree = require "bpfd.tree"
+
+local reconcile = {}
+
+local function put(daemon, program)
+  local note, err = tree.note(daemon.directories, program.id)
+  if not note then
+    log.error("the record of program %d cannot be read: %s", program.id, tostring(err))
+    return
+  end
+  daemon.store:put_program(program.id, note, program.hook)
+end
+
+local function put_all(daemon, found)
+  local known, added, dropped = {}, 0, 0
+  for row in daemon.store:programs() do known[row.id] = true end
+  for _, program in ipairs(found.programs) do
+    if not known[program.id] then
+      put(daemon, program)
+      added = added + 1
+    end
+    known[program.id] = nil
+  end
+  for id in pairs(known) do
+    daemon.store:remove_program(id)
+    dropped = dropped + 1
+  end
+  for hook_name in daemon.store:chains() do known[hook_name] = true end
+  for hook_name in pairs(known) do daemon.store:put_chain(hook_name, nil) end
+  for hook_name, manifest in pairs(found.chains) do daemon.store:put_chain(hook_name, manifest) end
+  if added + dropped + found.removed > 0 then
+    log.warning("%d programs were not in the database and %d no longer ran; %d attempts that had "
+      .. "died were removed", added, dropped, found.removed)
+  end
+  return true
+end
+
+--- The whole tree against the whole index.
+---@return true? ok, bpf.error? err
+function reconcile.run(daemon)
+  local found, err = job.run(function() return reconcile_job.run(daemon.directories) end)
+  if not found then return nil, err:because "reading what is pinned" end
+  local good
+  good, err = daemon.store:change(function()
+    daemon.store:forget_other_boots()
+    return put_all(daemon, found)
+  end)
+  if not good then return nil, err end
+  for hook_name in pairs(found.chains) do daemon.hooks:hold(hook_name) end
+  log.info("%d programs run", #found.programs)
+  return true
+end
+
+--- After a job that died: what it did is either done and known, or gone.
+---@param daemon table
+---@param died integer  its pid
+---@param hook_name string?
+---@param id integer?   program that it was to unload
+---@return integer? kept  the program that it had loaded, if that is in force
+function reconcile.settle(daemon, died, hook_name, id)
+  local found, err = job.run(function()
+    return reconcile_job.settle(daemon.directories, died, hook_name, id)
+  end)
+  if not found then
+    log.error("what a dead job left behind could not be removed: %s", tostring(err))
+    return nil
+  end
+  daemon.store:change(function()
+    for _, program in ipairs(found.kept) do put(daemon, program) end
+    for _, gone in ipairs(found.gone) do daemon.store:remove_program(gone) end
+    for name, manifest in pairs(found.chains) do
+      daemon.store:put_chain(name, manifest or nil)
+    end
+    return true
+  end)
+  for name in pairs(found.chains) do daemon.hooks:hold(name) end
+  local kept <const> = found.kept[1]
+  return kept and kept.id ~= id and kept.id or nil
+end
+
+return reconcile

@@ -1,0 +1,152 @@
+-- Reads the pinned tree, in a job: what is in force, and what died half-way. The latter goes.
+
+local bpf = require "bpf"
+local core = require "bpf.core"
+local chain_change = require "bpfd.chain_change"
+local place = require "bpfd.place"
+local tree = require "bpfd.tree"
+
+local reconcile_job = {}
+
+-- The state of a hook; one that has no link has to be looked at from its namespace.
+local function state_of(dirs, hook_name, home)
+  local ids <const> = tree.ids(dirs:chain(hook_name))
+  local manifest = #ids > 0
+    and bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), ids[#ids]))
+  local hook
+  if manifest and manifest.ifindex and place.enter(manifest) then
+    hook = place.hook(manifest, { tc_attach = "clsact" })
+    if hook and hook.name ~= hook_name then hook = nil end
+  end
+  local state = chain_change.state(dirs, hook_name, hook)
+  bpf.network.enter(home:fd())
+  return state
+end
+
+-- The chain in force; attempts that died are dropped, and a hook without members altogether.
+local function judge_hook(dirs, hook_name, home)
+  local state = state_of(dirs, hook_name, home)
+  local manifest = state.manifest
+  if manifest then
+    manifest.members = tree.living_members(dirs, manifest)
+    manifest.head = state.live
+  end
+  if not manifest or #manifest.members == 0 and not state.live then
+    bpf.pin.remove_tree(dirs:chain(hook_name))
+    return nil
+  end
+  chain_change.drop_others(dirs, hook_name, state.id)
+  if state.live and manifest.type == "xdp" and state.link then
+    manifest.xdp_mode = place.xdp_mode(manifest, home)
+  end
+  return manifest
+end
+
+-- Whether the directory holds what its name says.
+local function is_whole(dirs, id)
+  local program <close> = bpf.program.open_pin(dirs:program(id) .. "/program")
+  local info = program and program:info()
+  return info ~= nil and info.id == id and tree.exists(dirs:program(id) .. "/record")
+end
+
+local function judge_programs(dirs, hook_of, result)
+  for _, id in ipairs(tree.ids(dirs.fs .. "/programs")) do
+    local in_force <const> = hook_of[id] or tree.exists(dirs:program(id) .. "/link")
+    local note = in_force and is_whole(dirs, id) and tree.note(dirs, id)
+    if note then
+      table.insert(result.programs, { id = id, hook = hook_of[id] })
+      result.users[note.map_owner_id or id] = true
+    else
+      result.removed = result.removed + 1
+      bpf.pin.remove_tree(dirs:program(id))
+    end
+  end
+end
+
+local function drop_unused_maps(dirs, users)
+  for _, id in ipairs(tree.ids(dirs.fs .. "/maps")) do
+    if not users[id] then bpf.pin.remove_tree(dirs:maps(id)) end
+  end
+end
+
+--- The whole tree, while no other job runs.
+---@param dirs table
+---@return { programs: { id: integer, hook: string? }[], chains: table<string, table>,
+---  removed: integer }
+function reconcile_job.run(dirs)
+  local home <close> = assert(core.system.open "/proc/self/ns/net")
+  local result = { programs = {}, chains = {}, removed = 0, users = {} }
+  local hook_of = {}
+  for _, name in ipairs(tree.names(dirs.fs .. "/staging")) do
+    bpf.pin.remove_tree(dirs.fs .. "/staging/" .. name)
+    result.removed = result.removed + 1
+  end
+  for _, hook_name in ipairs(tree.names(dirs.fs .. "/chains")) do
+    local manifest = judge_hook(dirs, hook_name, home)
+    result.chains[hook_name] = manifest
+    for _, member in ipairs(manifest and manifest.members or {}) do
+      hook_of[member.id] = hook_name
+    end
+  end
+  judge_programs(dirs, hook_of, result)
+  drop_unused_maps(dirs, result.users)
+  result.users = nil
+  return result
+end
+
+-- The programs that a job had in its hands when it died.
+local function in_hands(dirs, pid, id)
+  local ids = {}
+  for _, candidate in ipairs(tree.ids(dirs.fs .. "/programs")) do
+    local note = tree.note(dirs, candidate)
+    if candidate == id or note and note.job == pid then
+      table.insert(ids, { id = candidate, hook = note and note.attach.hook,
+        owner = note and note.map_owner_id })
+    end
+  end
+  return ids
+end
+
+local function is_member(manifest, id)
+  for _, member in ipairs(manifest and manifest.members or {}) do
+    if member.id == id then return true end
+  end
+  return false
+end
+
+--- What one job left behind when it was killed or died. Its locks are still held.
+---@param dirs table
+---@param pid integer
+---@param hook_name string?   that it changed, where that is known
+---@param id integer?         program that it unloaded
+---@return { kept: { id: integer, hook: string? }[], gone: integer[],
+---  chains: table<string, table|false> }
+function reconcile_job.settle(dirs, pid, hook_name, id)
+  local home <close> = assert(core.system.open "/proc/self/ns/net")
+  local result = { kept = {}, gone = {}, chains = {} }
+  bpf.pin.remove_tree(dirs:staging(pid))
+  local programs <const> = in_hands(dirs, pid, id)
+  local hooks = { [hook_name or false] = hook_name }
+  for _, program in ipairs(programs) do
+    if program.hook then hooks[program.hook] = program.hook end
+  end
+  for _, name in pairs(hooks) do result.chains[name] = judge_hook(dirs, name, home) or false end
+  for _, program in ipairs(programs) do
+    local in_force
+    if program.hook then
+      in_force = is_member(result.chains[program.hook], program.id)
+    else
+      in_force = tree.exists(dirs:program(program.id) .. "/link")
+    end
+    if in_force then
+      table.insert(result.kept, { id = program.id, hook = program.hook })
+    else
+      table.insert(result.gone, program.id)
+      bpf.pin.remove_tree(dirs:program(program.id))
+      if program.id ~= id then bpf.pin.remove_tree(dirs:maps(program.id)) end
+    end
+  end
+  return result
+end
+
+return reconcile_job

@@ -1,0 +1,102 @@
+-- What is pinned, read back: notes of programs, manifests of chains. Used by jobs and at the start;
+-- nothing here touches the loop or the database.
+
+local bpf = require "bpf"
+local core = require "bpf.core"
+local json = require "bpf.json"
+
+local tree = {}
+
+--- Whether something is there, of whatever kind.
+---@param path string
+---@return boolean
+function tree.exists(path)
+  return core.system.facts(path) ~= nil
+end
+
+--- Names in a directory, sorted; none if it is not there.
+---@param path string
+---@return string[]
+function tree.names(path)
+  local names = core.system.list(path) or {}
+  table.sort(names)
+  return names
+end
+
+--- Numbers that are names in a directory, ascending.
+---@return integer[]
+function tree.ids(path)
+  local ids = {}
+  for _, name in ipairs(tree.names(path)) do
+    local id = name:find "^%d+$" and math.tointeger(tonumber(name))
+    if id then table.insert(ids, id) end
+  end
+  table.sort(ids)
+  return ids
+end
+
+--- The bytes that a frozen map keeps, and the map's id.
+---@return string? bytes, integer|bpf.error id_or_err
+function tree.read_blob(path)
+  local map <close>, err = bpf.map.open_pin(path)
+  if not map then return nil, err end
+  local bytes
+  bytes, err = map:blob()
+  if not bytes then return nil, err:because("reading " .. path) end
+  return bytes, map:info().id
+end
+
+--- A program's record, and its map's id.
+function tree.record(dirs, id)
+  return tree.read_blob(dirs:program(id) .. "/record")
+end
+
+-- Records of chains begin with an engine's magic, those of others are the note alone.
+local function note_in(record)
+  if record:sub(1, 1) == "{" then return record end
+  return bpf.chain.note(record)
+end
+
+--- What a program was loaded with, as its record tells.
+---@return table? note, bpf.error? err
+function tree.note(dirs, id)
+  local record, map_id = tree.record(dirs, id)
+  if not record then return nil, map_id end
+  local text, err = note_in(record)
+  if not text then return nil, err end
+  local note
+  note, err = json.decode(text)
+  if not note then return nil, err end
+  note.record_map_id = map_id
+  return note
+end
+
+--- The link of a hook, and what it runs: nil without a link; `severed` when the interface is gone.
+---@return table? link, table? info
+function tree.hook_link(dirs, hook_name)
+  local link = bpf.link.open_pin(dirs:chain(hook_name) .. "/link")
+  if not link then return nil end
+  local info = link:info()
+  if info then info.severed = info.ifindex == 0 end
+  return link, info
+end
+
+--- Members of a manifest whose programs are still there.
+---@return table[]
+function tree.living_members(dirs, manifest)
+  local living = {}
+  for _, member in ipairs(manifest.members) do
+    if tree.exists(dirs:program(member.id) .. "/program") then table.insert(living, member) end
+  end
+  return living
+end
+
+--- Makes a directory in the bpffs; one that is there already is fine.
+---@return true? ok, bpf.error? err
+function tree.make(path)
+  local made, err = core.system.make_directory(path, tonumber("755", 8))
+  if made or err.code == "EEXIST" then return true end
+  return nil, err
+end
+
+return tree

@@ -1,0 +1,200 @@
+local core = require "bpf.core"
+local error_object = require "bpf.error"
+local store = require "bpfd.store"
+
+local database = core.database
+
+describe("a database", function()
+  local path, db
+
+  before_each(function()
+    path = os.tmpname()
+    db = assert(database.open(path))
+  end)
+
+  after_each(function()
+    db:close()
+    for _, suffix in ipairs { "", "-wal", "-shm" } do os.remove(path .. suffix) end
+  end)
+
+  local function one(sql, ...)
+    local statement <close> = assert(db:prepare(sql))
+    return statement:row(...)
+  end
+
+  it("keeps all 64 bits of an integer", function()
+    for _, value in ipairs { 0, 1, -1, 1 << 53 | 1, math.maxinteger, math.mininteger } do
+      local back = one("SELECT ? AS v", value).v
+      assert.equal("integer", math.type(back))
+      assert.equal(value, back)
+    end
+  end)
+
+  it("binds texts with zeros, blobs, floats, booleans and nothing", function()
+    assert.equal("a\0b", one("SELECT ? AS v", "a\0b").v)
+    assert.equal("text", one("SELECT typeof(?) AS v", "a").v)
+    assert.equal("blob", one("SELECT typeof(?) AS v", database.blob "a").v)
+    assert.equal("\0\255", one("SELECT ? AS v", database.blob "\0\255").v)
+    assert.equal(1.5, one("SELECT ? AS v", 1.5).v)
+    assert.equal(1, one("SELECT ? AS v", true).v)
+    assert.is_nil(one("SELECT ? AS v", nil).v)
+  end)
+
+  it("wants as many values as the statement has", function()
+    local statement <close> = assert(db:prepare "SELECT ?, ?")
+    assert.has_error(function() statement:row(1) end)
+  end)
+
+  it("gives rows one by one, also when a loop is left early", function()
+    assert(db:execute "CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3)")
+    local statement <close> = assert(db:prepare "SELECT a FROM t ORDER BY a")
+    for row in statement:rows() do
+      assert.is_true(row.a < 3)
+      if row.a == 2 then break end
+    end
+    local seen = {}
+    for row in statement:rows() do seen[#seen + 1] = row.a end
+    assert.same({ 1, 2, 3 }, seen)
+    assert(db:execute "DROP TABLE t") -- no loop holds it
+  end)
+
+  it("answers with error objects", function()
+    local statement, err = db:prepare "SELECT nothing FROM nowhere"
+    assert.is_nil(statement)
+    assert.is_true(error_object.is(err))
+    assert.equal("EINVAL", err.code)
+    local opened
+    opened, err = database.open "/nonexistent/x.db"
+    assert.is_nil(opened)
+    assert.equal("ENOENT", err.code)
+  end)
+
+  it("says which value is there already", function()
+    assert(db:execute "CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (1)")
+    local statement <close> = assert(db:prepare "INSERT INTO t VALUES (?)")
+    local done, err = statement:run(1)
+    assert.is_nil(done)
+    assert.equal("EEXIST", err.code)
+    assert.equal(1, statement:run(2))
+  end)
+
+  it("does not outlive its closing", function()
+    local statement = assert(db:prepare "SELECT 1 AS v")
+    db:close()
+    db:close()
+    assert.has_error(function() db:execute "SELECT 1" end)
+    assert.equal(1, statement:row().v) -- SQLite keeps it for the statement
+    statement:close()
+    statement:close()
+    assert.has_error(function() statement:row() end)
+  end)
+end)
+
+describe("the store", function()
+  local path, opened
+
+  before_each(function()
+    path = os.tmpname()
+    opened = assert(store.open(path, "boot-1"))
+  end)
+
+  after_each(function()
+    opened:close()
+    for _, suffix in ipairs { "", "-wal", "-shm" } do os.remove(path .. suffix) end
+  end)
+
+  local function put(id, fields, hook)
+    local note = { name = "pass", type = "xdp", attach = { type = "xdp" } }
+    for key, value in pairs(fields or {}) do note[key] = value end
+    opened:put_program(id, note, hook)
+  end
+
+  it("gives back what it was given", function()
+    put(7, { metadata = { owner = "acme" }, loaded_at = 1 << 60 }, "xdp-1-2")
+    local row = opened:program(7)
+    assert.equal("xdp", row.type)
+    assert.equal("xdp-1-2", row.hook)
+    assert.equal(1 << 60, row.note.loaded_at)
+    assert.equal("acme", row.note.metadata.owner)
+    assert.is_nil(opened:program(8))
+  end)
+
+  it("keeps the order of a chain's members", function()
+    for id = 1, 3 do put(id, nil, "xdp-1-2") end
+    local members = { { id = 3 }, { id = 1 }, { id = 2 } }
+    opened:put_chain("xdp-1-2", { engine = "fuse", members = members })
+    assert.same({ 3, 1, 2 }, opened:members "xdp-1-2")
+    assert.equal(0, opened:program(3).position)
+    assert.equal("fuse", opened:chain("xdp-1-2").engine)
+    opened:put_chain("xdp-1-2", nil)
+    assert.is_nil(opened:program(3).position)
+    assert.is_nil(opened:chain "xdp-1-2")
+  end)
+
+  it("knows who uses whose maps, also when the owner is gone", function()
+    put(1)
+    put(2, { map_owner_id = 1 })
+    assert.same({ 1, 2 }, opened:map_users(1))
+    opened:remove_program(1)
+    assert.same({ 2 }, opened:map_users(1))
+    assert.same({}, opened:map_users(2))
+  end)
+
+  it("takes a change back when it fails in its midst", function()
+    local done, err = opened:change(function()
+      put(1)
+      return nil, error_object.new { message = "no" }
+    end)
+    assert.is_nil(done)
+    assert.equal("no", err.message)
+    assert.has_error(function()
+      opened:change(function()
+        put(1)
+        error "a fault"
+      end)
+    end)
+    assert.is_nil(opened:program(1))
+    assert.is_true(opened:change(function()
+      put(1)
+      return true
+    end))
+    assert.truthy(opened:program(1))
+  end)
+
+  it("gives an error that the database has as an answer, and not as a fault", function()
+    local other <close> = assert(database.open(path, 0))
+    assert(other:execute "BEGIN IMMEDIATE")
+    assert(opened.database:execute "PRAGMA busy_timeout = 0")
+    local done, err = opened:change(function() return put(1) or true end)
+    assert.is_nil(done)
+    assert.equal("EBUSY", err.code)
+  end)
+
+  it("forgets what ran before a boot, and sets aside what is to come back", function()
+    put(1)
+    put(2, { persist = true })
+    opened:close()
+    opened = assert(store.open(path, "boot-2"))
+    assert.equal(2, opened:forget_other_boots())
+    assert.equal(0, opened:count "programs")
+    assert.equal(1, opened:count "persistent")
+  end)
+
+  it("refuses a database of a newer bpfd", function()
+    assert(opened.database:execute "PRAGMA user_version = 99")
+    local again, err = store.open(path, "boot-1")
+    assert.is_nil(again)
+    assert.matches("version 99", tostring(err))
+  end)
+
+  it("says so when the file is no database", function()
+    local broken = os.tmpname()
+    local file <close> = assert(io.open(broken, "w"))
+    file:write(("this is not SQLite "):rep(100))
+    file:flush()
+    local again, err = store.open(broken, "boot-1")
+    assert.is_nil(again)
+    assert.equal("EBADMSG", err.code)
+    os.remove(broken)
+  end)
+end)
