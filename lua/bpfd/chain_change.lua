@@ -85,8 +85,8 @@ local function open_member(dirs, member)
   if not note then return nil, err end
   maps, err = open_maps(dirs, member.id, {})
   if not maps then return nil, err end
-  return { id = member.id, name = note.name, mask = member.mask, program = program,
-    record = record, maps = maps }
+  return { id = member.id, name = note.name, mask = member.mask, priority = member.priority,
+    program = program, record = record, maps = maps }
 end
 
 local function open_members(dirs, members)
@@ -165,7 +165,7 @@ function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
     if not state.manifest then bpf.pin.remove_tree(dirs:chain(hook_name)) end
     return nil, mode
   end
-  hook.settle() -- packets may still be on their way through the segments of the chain before
+  bpf.chain.settle() -- packets may still be on their way through the segments of the chain before
   drop_others(dirs, hook_name, head)
   manifest.head = head
   if type(mode) == "string" and manifest.type == "xdp" then manifest.xdp_mode = mode end
@@ -178,7 +178,7 @@ function chain_change.remove(dirs, hook_name, hook, state)
   if state.live then
     local good, err = hook:detach(state.link, state.live)
     if not good then return nil, err end
-    hook.settle()
+    bpf.chain.settle()
   end
   return bpf.pin.remove_tree(dirs:chain(hook_name))
 end

@@ -188,7 +188,8 @@ function job.run(work, options)
   end)
   if self.failure then return nil, self.failure end
   local result, err = outcome(self)
-  return result, err, not self.message and self.pid or nil
+  local died <const> = not self.message or self.message.fault
+  return result, err, died and self.pid or nil
 end
 
 return job
