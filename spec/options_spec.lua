@@ -185,6 +185,11 @@ describe("the command line", function()
     assert.same({ owner = "acme" }, (parsed "list -m owner=acme").metadata_selector)
   end)
 
+  it("takes a selector that can be read", function()
+    assert.equal("owner=acme,!zone", parsed("list --selector owner=acme,!zone").selector)
+    assert.matches("^%-%-selector cannot be read: KEY=VALUE, ", (complaint "list --selector =a"))
+  end)
+
   it("refuses globals that cannot be", function()
     assert.equal("--global A: '012' has an odd number of hexadecimal digits",
       (complaint(load .. "-g A=012 xdp -i v0 -p 1")))

@@ -63,6 +63,21 @@ Format: <KEY>=<VALUE>
 Example: --metadata-selector owner=acme]],
 }
 
+local function readable_selector(text)
+  local parsed, err = require("bpf.selector").parse(text)
+  return not parsed and "cannot be read: " .. err.advice or nil
+end
+
+shared.selector = {
+  name = "selector", kind = "string", metavar = "EXPR", check = readable_selector,
+  text = [[
+List programs whose metadata this expression matches.
+Format: <KEY>=<VALUE>, <KEY>!=<VALUE>, <KEY> in (<VALUE>, <VALUE>),
+<KEY> notin (<VALUE>, <VALUE>), <KEY> or !<KEY>; with commas between
+them all must hold.
+Example: --selector "owner=acme, tier in (web, edge)"]],
+}
+
 shared.map_owner_id = {
   name = "map_owner_id", kind = "integer", minimum = 1, maximum = 4294967295,
   text = [[

@@ -17,7 +17,7 @@ local list = {
       text = "List programs of this type. May be given again.\n"
         .. "Example: --program-type tc",
     },
-    shared.metadata_selector,
+    shared.metadata_selector, shared.selector,
   },
   draws = "programs",
 }
@@ -27,6 +27,7 @@ function list.run(session, arguments)
     all = arguments.all,
     program_type = arguments.program_type,
     metadata = arguments.metadata_selector,
+    selector = arguments.selector,
   })
   if not result then return nil, err end
   table.sort(result.programs, function(left, right) return left.id < right.id end)

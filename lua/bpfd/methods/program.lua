@@ -3,8 +3,11 @@
 local attach_check = require "bpf.attach"
 local bpf = require "bpf"
 local error_object = require "bpf.error"
+local field = require "bpf.field"
 local program_object = require "bpfd.program_object"
+local program_types = require "bpf.program_types"
 local programs = require "bpfd.programs"
+local selector = require "bpf.selector"
 
 local program = {}
 
@@ -100,18 +103,32 @@ local function wanted_types(value)
   if type(value) ~= "table" then return refusal "program_type must be a word or a list of words" end
   local set = {}
   for _, word in ipairs(value) do
-    if type(word) ~= "string" then return refusal "program_type must be a list of words" end
+    if not field.is_one_of(word, program_types.names) then
+      return refusal("program_type " .. field.unknown(word, program_types.names))
+    end
     set[word] = true
     if word == "probe" then set.kprobe, set.uprobe = true, true end
   end
   return set
 end
 
-local function has_metadata(row, wanted)
-  for key, value in pairs(wanted) do
-    if (row.note.metadata or {})[key] ~= value then return false end
+-- The test of metadata that `metadata` and `selector` ask for; nil when they ask for nothing.
+local function wanted_metadata(params)
+  local wanted, err = texts(params.metadata, "metadata")
+  if not wanted then return nil, err end
+  if params.selector == nil and next(wanted) == nil then return nil end
+  local selects = function() return true end
+  if params.selector ~= nil then
+    if type(params.selector) ~= "string" then return refusal "selector must be a text" end
+    selects, err = selector.parse(params.selector)
+    if not selects then return nil, err end
   end
-  return true
+  return function(metadata)
+    for key, value in pairs(wanted) do
+      if metadata[key] ~= value then return false end
+    end
+    return selects(metadata)
+  end
 end
 
 local function add_foreign(list, own, types)
@@ -126,22 +143,22 @@ local function add_foreign(list, own, types)
 end
 
 program["program.list"] = {
-  parameters = { all = true, program_type = true, metadata = true },
+  parameters = { all = true, program_type = true, metadata = true, selector = true },
   run = function(daemon, request)
     local params <const> = request.params
     local types, err = wanted_types(params.program_type)
     if err then return nil, err end
-    local metadata
-    metadata, err = texts(params.metadata, "metadata")
-    if not metadata then return nil, err end
+    local matches
+    matches, err = wanted_metadata(params)
+    if err then return nil, err end
     local list, own = {}, {}
     for row in daemon.store:programs() do
       own[row.id] = true
-      if (not types or types[row.type]) and has_metadata(row, metadata) then
+      if (not types or types[row.type]) and (not matches or matches(row.note.metadata or {})) then
         table.insert(list, program_object.managed(daemon, row))
       end
     end
-    if params.all == true and next(metadata) == nil then add_foreign(list, own, types) end
+    if params.all == true and not matches then add_foreign(list, own, types) end
     return { programs = list }
   end,
 }
