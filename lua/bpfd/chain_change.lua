@@ -103,8 +103,7 @@ end
 local function pin_chain(dirs, hook_name, build, manifest)
   local head <const> = build.program:info().id
   local directory <const> = ("%s/%d"):format(dirs:chain(hook_name), head)
-  local good, err = tree.make(dirs.fs .. "/chains")
-  if good then good, err = tree.make(dirs:chain(hook_name)) end
+  local good, err = tree.make(dirs:chain(hook_name))
   if good then good, err = tree.make(directory) end
   if good then good, err = build:pin(directory) end
   if good then good, err = bpf.chain.manifest.pin(manifest, directory) end

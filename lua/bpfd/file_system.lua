@@ -24,6 +24,17 @@ local function is_in_host_namespace(path)
   return false
 end
 
+-- Everybody may look; what is inside has rights of its own.
+local function make_rooms(path)
+  local mode <const> = tonumber("755", 8)
+  local good, err = core.system.set_access(path, mode)
+  for _, name in ipairs { "programs", "maps", "chains", "staging" } do
+    if good then good, err = core.system.make_directory(path .. "/" .. name, mode) end
+    if not good and err.code == "EEXIST" then good = true end
+  end
+  return good, err
+end
+
 --- Mounts a bpffs unless there is one, and makes sure that it outlives the daemon.
 ---@param path string
 ---@return table? file_system, bpf.error? err
@@ -36,7 +47,8 @@ function file_system.open(path)
     local good, err = bpf.pin.mount_bpffs(path)
     if not good then return nil, err end
   end
-  core.system.set_access(path, tonumber("755", 8))
+  local good, err = make_rooms(path)
+  if not good then return nil, err end
   if not is_in_host_namespace(path) then
     return nil, error_object.new { code = "EXDEV",
       message = path .. " is in a mount namespace that ends with bpfd, and everything with it",

@@ -80,8 +80,7 @@ local function stage(plan, object, record)
   local program = object.programs[plan.name]
   local id <const> = program:info().id
   local directory <const> = ("%s/%d"):format(plan.staging, id)
-  local good, err = tree.make(plan.dirs.fs .. "/staging")
-  if good then good, err = tree.make(plan.staging) end
+  local good, err = tree.make(plan.staging)
   if good then good, err = tree.make(directory) end
   if good then good, err = map_pins.pin_used(program, directory) end
   local map
@@ -97,7 +96,6 @@ end
 -- From staging into place. What follows is undone by drop_program.
 local function settle(plan, object, id, directory)
   local good, err = map_pins.publish(plan, object, id)
-  if good then good, err = tree.make(plan.dirs.fs .. "/programs") end
   if good then good, err = bpf.pin.rename(directory, plan.dirs:program(id)) end
   return good, err
 end

@@ -73,8 +73,7 @@ function map_pins.publish(plan, object, id)
   local maps = public_maps(object)
   if not plan.note.has_maps or plan.note.map_owner_id then return true end
   local directory <const> = plan.dirs:maps(id)
-  local good, err = tree.make(plan.dirs.fs .. "/maps")
-  if good then good, err = tree.make(directory) end
+  local good, err = tree.make(directory)
   if good then good, err = give_to_group(directory, DIRECTORY_MODE, plan.group) end
   for name, map in pairs(maps) do
     if good then good, err = map:pin(directory .. "/" .. name) end
