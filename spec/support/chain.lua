@@ -18,6 +18,18 @@ local BUILD <const> = os.getenv "BUILD" or uv.cwd() .. "/build"
 local member = {}
 member.__index = member
 
+---Why this kernel does not run the engine, for a test to be skipped; nil if it does. Any other
+---trouble than a refusal raises.
+---@param engine_name "fuse"|"freplace"
+---@param kind "xdp"|"tc"
+---@return string? reason
+function support.refusal(engine_name, kind)
+  local available, reason = chain.engine(engine_name).available(kind)
+  if available then return nil end
+  assert(reason.code == "EPERM", tostring(reason))
+  return tostring(reason)
+end
+
 ---@param file string in build/objects, without .o
 ---@return string
 function support.path(file)

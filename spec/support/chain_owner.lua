@@ -1,12 +1,12 @@
 -- A process that builds a chain, pins what the design says, attaches it, and then waits to be
--- killed: lua5.4 chain_owner.lua DIRECTORY NAMESPACE IFINDEX MEMBER ... Members are XDP programs of
--- chain_xdp.
+-- killed: lua5.4 chain_owner.lua ENGINE DIRECTORY NAMESPACE IFINDEX MEMBER ... Members are XDP
+-- programs of chain_xdp.
 local bpf_map = require "bpf.map"
 local chain = require "bpf.chain"
 local support = require "spec.support.chain"
 local uv = require "luv"
 
-local directory, namespace, ifindex = arg[1], arg[2], tonumber(arg[3])
+local engine, directory, namespace, ifindex = arg[1], arg[2], arg[3], tonumber(arg[4])
 local PASS <const>, PASS_MASK <const> = 2, 0x80000004
 
 local function make(path)
@@ -27,13 +27,14 @@ end
 
 support.enter(namespace)
 local places = {}
-for position = 4, #arg do
-  local member = support.member("xdp", "chain_xdp", arg[position], nil, "note " .. arg[position])
+for position = 5, #arg do
+  local member = support.member("xdp", "chain_xdp", arg[position], nil, "note " .. arg[position],
+    engine)
   member:choose(PASS, PASS)
-  pin_member(member, position - 3)
+  pin_member(member, position - 4)
   places[#places + 1] = member:with(PASS_MASK)
 end
-local build = assert(chain.engine "fuse".build({ type = "xdp" }, places))
+local build = assert(chain.engine(engine).build({ type = "xdp" }, places))
 assert(build:pin(make(directory .. "/chain")))
 local hook = assert(chain.hook { type = "xdp", ifindex = ifindex })
 local link = assert(hook:attach(build.program))
