@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <linux/bpf.h>
 
+#include "core/prepared.h"
+
 #define MEMBER_NAME_SIZE     128
 #define MEMBER_LICENSE_SIZE  64
 #define MEMBER_MAX_INSNS     1000000
@@ -121,6 +123,13 @@ int member__analyse(struct member *member, const char **why);
 /* Footprints of all functions, `out` has function_cnt places. */
 void member__footprints(const struct member *member, enum frame_rounding rounding,
 			struct footprint *out);
+
+/*
+ * Fills an empty member from a program that was just loaded; its map descriptors must still be
+ * open. Returns what member__analyse() does, or an error of the kernel. Release in any case.
+ */
+int member__from_prepared(const struct prepared_program *prepared, struct member *member,
+			  const char **why);
 
 void member__release(struct member *member);
 

@@ -197,6 +197,7 @@ describe("the fuse engine refuses", function()
   it("a member that would end the whole chain", function()
     local ok, err = pcall(support.member, "xdp", "chain_odd", "throw")
     assert.is_false(ok)
+    assert.matches("throw cannot be part of a fused chain", tostring(err), 1, true)
     assert.matches("bpf_throw", tostring(err), 1, true)
   end)
 

@@ -3,9 +3,13 @@
 local bpf_object = require "bpf.object"
 local chain = require "bpf.chain"
 local network = require "bpf.network"
+local process = require "spec.support.process"
 local uv = require "luv"
 
 local support = {}
+
+-- Hundreds of members with their maps are more descriptors than a login shell grants.
+process.run { "prlimit", "--pid", ("%d"):format(uv.os_getpid()), "--nofile=16384:16384" }
 
 local BUILD <const> = os.getenv "BUILD" or uv.cwd() .. "/build"
 

@@ -6,6 +6,18 @@ local verdict = require "bpf.verdict"
 
 local fuse = { name = "fuse", magic = "bpfdfuse" }
 
+-- A program that cannot be moved into another one can still run beside others.
+local another_engine <const> = 'engine = "freplace" for this interface in bpfd.lua runs members \z
+  as programs of their own, where the kernel allows extension programs'
+
+---Says what to do about a member that cannot be fused; other errors are not about members.
+local function advise(err)
+  if err.log or err.code == "EOPNOTSUPP" or err.code == "E2BIG" then
+    return err:with_advice(another_engine)
+  end
+  return err
+end
+
 local TC_ACT_UNSPEC <const>, TC_ACT_OK <const>, XDP_PASS <const> = -1, 0, 2
 
 ---Whether this kernel lets the engine work; there is none with XDP or TC programs that does not.
@@ -44,7 +56,10 @@ end
 function fuse.record(object, program_name, note)
   local prepared, err = object:prepared(program_name)
   if not prepared then return nil, err end
-  return core.chain.record(prepared, note or "")
+  local record
+  record, err = core.chain.record(prepared, note or "")
+  if not record then return nil, advise(err) end
+  return record
 end
 
 ---@param record string
@@ -117,7 +132,7 @@ function fuse.build(hook, members, options)
   if not ok then return nil, err end
   local handle
   handle, err = core.chain.build(hook.type, end_verdict(hook, options or {}), members)
-  if not handle then return nil, err end
+  if not handle then return nil, advise(err) end
   local program
   program, err = handle:head()
   if not program then
