@@ -136,8 +136,13 @@ local function commit(dirs, hook_name, hook, build, state)
   return attach_anew(dirs, hook_name, hook, build, state)
 end
 
-local function engine_of(manifest)
-  return bpf.chain.engine(manifest.engine)
+-- Of XDP: what the attaching told or, after an update, the kernel; nil where neither can.
+local function mode_of(hook, manifest, attached_as)
+  if manifest.type ~= "xdp" then return nil end
+  if type(attached_as) == "string" then return attached_as end
+  if hook.ifindex == 0 then return nil end
+  local _, mode = hook:running()
+  return type(mode) == "string" and mode or nil
 end
 
 --- Lets the hook run these members instead of what it runs, in this order; at least one.
@@ -153,7 +158,7 @@ function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
   local members, err = open_members(dirs, manifest.members)
   if not members then return nil, err end
   local build
-  build, err = engine_of(manifest).build(hook, members, options)
+  build, err = bpf.chain.engine(manifest.engine).build(hook, members, options)
   if not build then return nil, err end
   manifest.segments = build.segments
   local directory, head = pin_chain(dirs, hook_name, build, manifest)
@@ -167,7 +172,7 @@ function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
   bpf.chain.settle() -- packets may still be on their way through the segments of the chain before
   drop_others(dirs, hook_name, head)
   manifest.head = head
-  if type(mode) == "string" and manifest.type == "xdp" then manifest.xdp_mode = mode end
+  manifest.xdp_mode = mode_of(hook, manifest, mode)
   return manifest
 end
 

@@ -140,7 +140,6 @@ local function join_chain(plan, id, state, engine_name)
   local attach <const> = plan.note.attach
   local manifest = new_manifest(plan, engine_name)
   manifest.members = state.manifest and tree.living_members(plan.dirs, state.manifest) or {}
-  manifest.xdp_mode = state.live and state.manifest.xdp_mode or nil
   table.insert(manifest.members, chain_change.place_for(manifest.members, attach.priority), {
     id = id, priority = attach.priority, mask = verdict.encode(attach.type, attach.proceed_on),
   })

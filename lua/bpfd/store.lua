@@ -165,6 +165,9 @@ function store:put_chain(hook, manifest)
   if not manifest then
     return assert(statement(self, "DELETE FROM chains WHERE hook = ?"):run(hook))
   end
+  -- what could not be asked this time is as it was
+  local before = self:chain(hook)
+  manifest.xdp_mode = manifest.xdp_mode or before and before.xdp_mode
   for place, member in ipairs(manifest.members) do
     assert(statement(self, "UPDATE programs SET position = ? WHERE id = ? AND hook = ?")
       :run(place - 1, member.id, hook))

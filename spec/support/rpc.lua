@@ -58,6 +58,13 @@ function rpc.hits(program)
   return ((string.unpack("=i8", assert(map:lookup(string.pack("=I4", 0))))))
 end
 
+---A residue scan in which the chain's own program, which every change makes anew, has no number.
+---@param text string
+---@return string
+function rpc.masked(text)
+  return (text:gsub("(chains/%a+%-%d+%-[%w-]+)/%d+", "%1/N"):gsub("xdp %d+", "xdp N"))
+end
+
 ---Unloads everything, newest first.
 function rpc.unload_all(daemon)
   local list = assert(rpc.call(daemon, "program.list")).programs

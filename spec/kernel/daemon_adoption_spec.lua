@@ -1,0 +1,204 @@
+local bpf = require "bpf"
+local core = require "bpf.core"
+local daemon = require "spec.support.daemon"
+local namespace = require "spec.support.namespace"
+local process = require "spec.support.process"
+local residue = require "spec.support.residue"
+local rpc = require "spec.support.rpc"
+
+local function programs_of(served)
+  return assert(rpc.call(served, "program.list")).programs
+end
+
+local function json_of(served)
+  return require("bpf.json").encode(programs_of(served), { sorted = true })
+end
+
+local function copy_of_object()
+  local path = os.tmpname()
+  local from <close>, to = assert(io.open(rpc.object, "rb")), assert(io.open(path, "wb"))
+  to:write(from:read "a")
+  to:close()
+  return path
+end
+
+describe("a daemon that starts again", function()
+  local pair, served
+
+  before_each(function()
+    pair = namespace.pair "veth0"
+    served = daemon.start { namespace = pair.near }
+  end)
+
+  after_each(function()
+    served:close()
+    pair.far:close()
+    pair.near:close()
+  end)
+
+  -- An interface that comes and goes, always with the same number.
+  local function add_interface()
+    pair.near:check { "ip", "link", "add", "late0", "index", "77", "type", "veth", "peer", "name",
+      "late1", "index", "78" }
+  end
+
+  for _, ending in ipairs { "stop", "kill" } do
+    it("knows after a " .. ending .. " all that runs, and changes it without the object file",
+      function()
+        local path = copy_of_object()
+        local attach = { type = "xdp", iface = "veth0", priority = 10 }
+        local a = assert(rpc.load(served, { name = "count_xdp", attach = attach }, path))
+        attach.priority = 20
+        local b = assert(rpc.load(served, { name = "count_xdp", attach = attach,
+          metadata = { owner = "acme" } }, path))
+        local c = assert(rpc.load(served, { name = "count_call",
+          attach = { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } }, path))
+        local told = json_of(served)
+        os.remove(path)
+        served[ending](served)
+        namespace.send(pair, 30)
+        assert.same({ 30, 30 }, { rpc.hits(a), rpc.hits(b) })
+        served:restart()
+        assert.equal(told, json_of(served))
+        local d = assert(rpc.load_xdp(served, "veth0", 15))
+        assert.same({ a.id, d.id, b.id }, rpc.chain(served, { type = "xdp" }))
+        assert(rpc.call(served, "program.unload", { id = a.id }))
+        namespace.send(pair, 10)
+        assert.same({ 10, 40 }, { rpc.hits(d), rpc.hits(b) })
+        assert(rpc.call(served, "program.unload", { id = c.id }))
+        rpc.unload_all(served)
+        assert.equal(0, #programs_of(served))
+      end)
+  end
+
+  it("finds everything again when the database is lost or broken", function()
+    assert(rpc.load_xdp(served, "veth0", 10, { metadata = { owner = "acme" } }))
+    assert(rpc.load(served, { name = "count_tc", global = { VERDICT = "u32:0" },
+      attach = { type = "tc", iface = "veth0", direction = "ingress", priority = 1 } }))
+    local owner = assert(rpc.load_xdp(served, "veth0", 30))
+    assert(rpc.load_xdp(served, "veth0", 20, { map_owner_id = owner.id }))
+    local told = json_of(served)
+    for _, broken in ipairs { false, true } do
+      served:kill()
+      for _, suffix in ipairs { "", "-wal", "-shm" } do
+        os.remove(served.state_dir .. "/bpfd.db" .. suffix)
+      end
+      if broken then
+        local file <close> = assert(io.open(served.state_dir .. "/bpfd.db", "w"))
+        file:write(("nonsense "):rep(1000))
+      end
+      served:restart()
+      assert.equal(told, json_of(served))
+    end
+    rpc.unload_all(served)
+  end)
+
+  it("leaves no part of a load or an unload, at whatever moment it was killed", function()
+    assert(rpc.load_xdp(served, "veth0", 5))
+    local empty = residue.scan(served)
+    for moment = 1, 25 do
+      local client = rpc.connect(served)
+      local object <close> = assert(core.system.open(rpc.object))
+      assert(client.socket:send(('{"jsonrpc":"2.0","id":1,"method":"program.load","params":{\z
+        "fd":0,"name":"count_xdp","attach":{"type":"xdp","iface":"veth0","priority":%d}}}\n')
+        :format(100 + moment), { object }))
+      require("luv").sleep(moment % 13) -- milliseconds: a load takes about ten
+      served:kill()
+      client:close()
+      served:restart()
+      local list = programs_of(served)
+      assert.is_true(#list == 1 or #list == 2)
+      assert.equal(#list, #rpc.chain(served, { type = "xdp" }))
+      for _, program in ipairs(list) do
+        if program.attach.priority ~= 5 then
+          local other = rpc.connect(served)
+          assert(other.socket:send(('{"jsonrpc":"2.0","id":1,"method":"program.unload",\z
+            "params":{"id":%d}}\n'):format(program.id)))
+          require("luv").sleep(moment % 7)
+          served:kill()
+          other:close()
+          served:restart()
+          rpc.call(served, "program.unload", { id = program.id, missing_ok = true })
+        end
+      end
+      process.eventually(function()
+        return rpc.masked(residue.scan(served)) == rpc.masked(empty)
+      end, 1000)
+      assert.equal(rpc.masked(empty), rpc.masked(residue.scan(served)))
+    end
+    rpc.unload_all(served)
+  end)
+
+  it("waits for no one, and refuses to run beside another", function()
+    local second = process.run(pair.near:inside { (os.getenv "BUILD" or "build") .. "/bpfd",
+      "--config", served.config, "--run-dir", served.run_dir, "--state-dir", served.state_dir })
+    assert.equal(1, second.exit)
+    assert.matches("another bpfd already runs", second.stderr)
+    assert.truthy(rpc.call(served, "system.status"))
+  end)
+
+  it("ends its life without an answer missing or a job left", function()
+    local client = rpc.connect(served)
+    local object <close> = assert(core.system.open(rpc.object))
+    assert(client.socket:send('{"jsonrpc":"2.0","id":1,"method":"program.load","params":{"fd":0,\z
+      "name":"takes_long","attach":{"type":"xdp","iface":"veth0","priority":1}}}\n', { object }))
+    process.eventually(function() return rpc.call(served, "system.status").jobs == 1 end)
+    served.process:signal "sigterm"
+    client.socket:wait("r", 20)
+    assert.matches('"result"', (client.socket:receive()))
+    assert.equal(0, served:stop())
+    client:close()
+    served:restart()
+    assert.equal(1, #programs_of(served))
+    rpc.unload_all(served)
+  end)
+
+  it("unloads what has gone with its interface or its namespace, and cleans up", function()
+    local empty = residue.scan(served)
+    local other = namespace.new()
+    local there <close> = namespace.new()
+    namespace.join(other, there, "veth7", 7)
+    add_interface()
+    assert(rpc.load_xdp(served, "late0", 1))
+    assert(rpc.load_xdp(served, "late0", 2))
+    for _, kind in ipairs { "xdp", "tc" } do
+      assert(rpc.load(served, { name = "count_" .. kind, attach = { type = kind, iface = "veth7",
+        netns = other.name, priority = 1, direction = kind == "tc" and "ingress" or nil } }))
+    end
+    assert(rpc.load(served, { name = "count_tc",
+      attach = { type = "tcx", iface = "late0", direction = "ingress", priority = 1 } }))
+    pair.near:check { "ip", "link", "del", "late0" }
+    other:close()
+    served:kill()
+    served:restart()
+    assert.equal(5, #programs_of(served))
+    rpc.unload_all(served)
+    assert.equal(empty, residue.settled(served, empty))
+  end)
+
+  it("attaches anew where an interface has come back as the same", function()
+    add_interface()
+    local a = assert(rpc.load_xdp(served, "late0", 1))
+    pair.near:check { "ip", "link", "del", "late0" }
+    add_interface()
+    local b = assert(rpc.load_xdp(served, "late0", 2))
+    assert.same({ a.id, b.id }, rpc.chain(served, { type = "xdp" }))
+    assert.matches("prog/xdp", pair.near:check { "ip", "link", "show", "late0" })
+    rpc.unload_all(served)
+  end)
+
+  it("puts back what somebody removes: a link's pin, or the whole mount", function()
+    local program = assert(rpc.load_xdp(served, "veth0", 1))
+    local _, cookie = next(assert(core.system.list(served.run_dir .. "/fs/chains")))
+    local pin = ("%s/fs/chains/%s/link"):format(served.run_dir, cookie)
+    os.remove(pin)
+    assert.is_true(process.eventually(function() return core.system.facts(pin) ~= nil end))
+    process.check { "umount", served.run_dir .. "/fs" }
+    assert.is_true(process.eventually(function() return core.system.facts(pin) ~= nil end))
+    namespace.send(pair, 10)
+    assert.equal(10, rpc.hits(program))
+    local link <close> = assert(bpf.link.open_pin(pin))
+    assert.is_false(link:info().severed == true)
+    rpc.unload_all(served)
+  end)
+end)
