@@ -30,6 +30,7 @@ static bool take_verifier_log(struct diagnostic *self, const char *text)
 
 	if (!begin)
 		return false;
+	sscanf(text, "libbpf: prog '%127[^']'", self->program);
 	begin += strlen(LOG_BEGIN);
 	end = strstr(begin, LOG_END);
 	if (!end)

@@ -14,6 +14,7 @@ struct diagnostic {
 	char *log;	   /* libbpf's warnings, or the verifier's log; NULL if silent */
 	size_t log_length;
 	bool is_verifier_log;
+	char program[128]; /* whose log it is */
 };
 
 /* Takes libbpf's words on this thread until _silence; not nested. */

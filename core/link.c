@@ -28,6 +28,8 @@ int link__attach_raw_tracepoint(int program_fd, const char *name, struct diagnos
 		return fd;
 	if (errno == ENOENT)
 		return diagnostic__fail(why, -ENOENT, "the kernel has no raw tracepoint %s", name);
+	if (errno == EINVAL)
+		return diagnostic__fail(why, -EINVAL, "the program is none for raw tracepoints");
 	return diagnostic__fail(why, -errno, "cannot attach to raw tracepoint %s: %s", name,
 				strerror(errno));
 }

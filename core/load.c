@@ -1,5 +1,6 @@
 /* Loading: what goes along, how the verifier is heard, and what remains after a refusal. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/libbpf.h>
@@ -156,6 +157,40 @@ static int read_stacks(struct object *self, struct diagnostic *why)
 	return 0;
 }
 
+/* Types that hardened kernels forbid without a word. */
+static const char *forbidden_kind(const struct object *self)
+{
+	for (size_t i = 0; i < self->program_cnt; i++) {
+		if (!bpf_program__autoload(self->programs[i].program))
+			continue;
+		switch (bpf_program__type(self->programs[i].program)) {
+		case BPF_PROG_TYPE_TRACING:
+			return "tracing (fentry, fexit)";
+		case BPF_PROG_TYPE_EXT:
+			return "extension (freplace)";
+		case BPF_PROG_TYPE_LSM:
+			return "LSM";
+		default:
+			break;
+		}
+	}
+	return NULL;
+}
+
+static int say_why(const struct object *self, int err, struct diagnostic *why)
+{
+	const char *kind = err == -EPERM ? forbidden_kind(self) : NULL;
+
+	if (why->is_verifier_log && why->log_length)
+		return diagnostic__fail(why, err, "the verifier refused %s", why->program);
+	if (kind)
+		return diagnostic__fail(
+		    why, err, "this kernel, or a lack of privilege, forbids %s programs", kind);
+	if (why->log)
+		return diagnostic__fail(why, err, "%.*s", (int)strcspn(why->log, "\n"), why->log);
+	return err;
+}
+
 /*
  * Statistics alone explain nothing. The refused load is repeated, so that libbpf asks for the
  * verifier's whole log, with buffers as large as it takes; its outcome is not used otherwise.
@@ -173,6 +208,7 @@ static int explain(struct object *self, int refusal, struct diagnostic *why)
 	} else {
 		diagnostic__clear(&second);
 	}
+	say_why(self, refusal, why);
 	err = renew(self, why);
 	return err ?: refusal;
 }

@@ -27,8 +27,8 @@ int pin__open(const char *path, enum bpf_kind kind)
 	if (S_ISLNK(status.st_mode))
 		return -ELOOP;
 	fd = bpf_obj_get(path);
-	if (fd < 0) /* an ordinary file answers so */
-		return errno == EPERM && bpffs__contains(path) == 0 ? -EMEDIUMTYPE : -errno;
+	if (fd < 0) /* ordinary files are answered as if they were secret */
+		return bpffs__contains(path) == 0 ? -EMEDIUMTYPE : -errno;
 	if (fdinfo__kind(fd) == kind)
 		return fd;
 	close(fd);

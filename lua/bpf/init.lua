@@ -2,7 +2,7 @@
 
 -- Loaded when first named: a script that only talks to the daemon never maps libbpf.
 local modules = {
-  "btf", "chain", "client", "error", "json", "link", "map", "network", "object", "pin",
+  "btf", "chain", "client", "error", "json", "layout", "link", "map", "network", "object", "pin",
   "program", "verdict",
 }
 

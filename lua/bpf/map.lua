@@ -79,7 +79,7 @@ function map.blob(bytes, name) return core.map.blob(bytes, name) end
 ---@return bpf.typed_map?
 ---@return bpf.error? err
 function methods:typed(options)
-  return require("bpf.layout").view(self, options and options.btf)
+  return require("bpf.typed_map").new(self, options and options.btf)
 end
 
 return map

@@ -99,7 +99,7 @@ function methods:set_global(name, bytes)
 end
 
 ---Into the kernel. On failure `err.log` has the verifier's words and the object is as before.
----@param options? { verbosity: integer? } above 0, object:log(name) has the verifier's whole log
+---@param options? { verbosity: integer? } 2: object:log(name) has all of the log
 ---@return true?
 ---@return bpf.error? err
 function methods:load(options)

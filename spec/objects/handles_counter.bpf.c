@@ -79,6 +79,7 @@ int odd(struct xdp_md *ctx)
 SEC("kprobe/try_to_wake_up")
 int probe(void *ctx)
 {
+	__sync_fetch_and_add(&seen, 1);
 	return 0;
 }
 
@@ -86,6 +87,12 @@ SEC("tracepoint/syscalls/sys_enter_openat")
 int trace(void *ctx)
 {
 	__sync_fetch_and_add(&seen, 1);
+	return 0;
+}
+
+SEC("raw_tp/sched_switch")
+int raw(void *ctx)
+{
 	return 0;
 }
 

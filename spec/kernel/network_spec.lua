@@ -1,0 +1,104 @@
+require "spec.support.root"
+
+local bpf = require "bpf"
+local namespace = require "spec.support.namespace"
+local process = require "spec.support.process"
+
+local path <const> = os.getenv "BUILD" .. "/objects/handles_counter.o"
+
+-- Entering a namespace is for ever, so it is done in children.
+local prelude <const> = [[
+  local bpf = require "bpf"
+  local core = require "bpf.core"
+  local path, place = ...
+  local outside <const> = assert(bpf.network.namespace_cookie())
+  local descriptor <close> = assert(core.system.open(place))
+  assert(bpf.network.enter(descriptor:fd()))
+  local ifindex <const> = assert(bpf.network.index "near")
+  local function loaded()
+    local object = assert(bpf.object.open(path))
+    assert(object:choose "accept")
+    assert(object:load())
+    return object.programs.accept
+  end
+]]
+
+local function inside(script)
+  local here <close> = namespace.new()
+  here:check { "ip", "link", "add", "near", "mtu", "1300", "type", "veth", "peer", "name", "far" }
+  here:check { "ip", "link", "set", "near", "up" }
+  local told = process.run({ "lua5.4", "-", path, here.path }, { stdin = prelude .. script })
+  assert.equal(0, told.exit, told.stderr)
+end
+
+describe("the network", function()
+  it("names and numbers interfaces, in the namespace that was entered", function()
+    inside [[
+      assert(bpf.network.namespace_cookie() ~= outside)
+      assert(bpf.network.name(ifindex) == "near")
+      local found = {}
+      for _, each in ipairs(assert(bpf.network.interfaces())) do found[each.name] = each end
+      assert(found.near.kind == "veth" and found.near.mtu == 1300 and found.near.up)
+      assert(found.near.index == ifindex and not found.far.up and found.lo)
+    ]]
+    local none, err = bpf.network.index "no-such-iface"
+    assert.is_nil(none)
+    assert.equal("there is no interface no-such-iface", err.message)
+    assert.equal("ENODEV", err.code)
+    none, err = bpf.network.name(99999999)
+    assert.is_nil(none)
+    assert.equal("there is no interface 99999999", err.message)
+  end)
+
+  it("has a cookie that stays", function()
+    assert.equal(bpf.network.namespace_cookie(), bpf.network.namespace_cookie())
+    local ok, err = bpf.network.enter(0)
+    assert.is_nil(ok)
+    assert.is_truthy(err.code)
+  end)
+
+  it("tells clsact from a foreign ingress qdisc", function()
+    inside [[
+      assert(bpf.network.qdisc(ifindex) == nil)
+      assert(bpf.network.clsact.is_present(ifindex) == false)
+      assert(os.execute "tc qdisc add dev near ingress")
+      assert(bpf.network.qdisc(ifindex) == "ingress")
+      assert(bpf.network.clsact.is_present(ifindex) == false)
+      local ok, err = bpf.network.clsact.add(ifindex)
+      assert(not ok and err.code == "EEXIST", err and err.code)
+      assert(os.execute "tc qdisc del dev near ingress")
+      assert(bpf.network.clsact.add(ifindex))
+      assert(bpf.network.clsact.is_present(ifindex))
+      assert(bpf.network.clsact.remove(ifindex))
+      assert(bpf.network.qdisc(ifindex) == nil)
+    ]]
+  end)
+
+  it("adds, replaces, lists and removes filters at places of our choice", function()
+    inside [[
+      local first, second = loaded(), loaded()
+      assert(#bpf.network.filters(ifindex, "ingress") == 0)
+      assert(bpf.network.clsact.add(ifindex))
+      local place <const> =
+        { direction = "ingress", priority = 3069, handle = 0xbfd, name = "ours" }
+      local earlier <const> = { direction = "ingress", priority = 7, handle = 1 }
+      assert(bpf.network.filter.add(ifindex, place, first))
+      local ok, err = bpf.network.filter.add(ifindex, place, second)
+      assert(not ok and err.code == "EEXIST")
+      assert(bpf.network.filter.add(ifindex, earlier, second))
+      local filters = assert(bpf.network.filters(ifindex, "ingress"))
+      assert(#filters == 2 and filters[1].kind == "bpf" and filters[1].priority == 7)
+      local ours = filters[2]
+      assert(ours.priority == 3069 and ours.handle == 0xbfd and ours.name == "ours" and ours.direct)
+      assert(ours.prog_id == first:info().id)
+      assert(bpf.network.filter.replace(ifindex, place, second))
+      filters = assert(bpf.network.filters(ifindex, "ingress"))
+      assert(#filters == 2 and filters[2].prog_id == second:info().id)
+      assert(#bpf.network.filters(ifindex, "egress") == 0)
+      assert(bpf.network.filter.remove(ifindex, place))
+      assert(#bpf.network.filters(ifindex, "ingress") == 1)
+      ok, err = bpf.network.filter.remove(ifindex, place)
+      assert(not ok and err.code == "ENOENT", err and err.code)
+    ]]
+  end)
+end)
