@@ -1,5 +1,6 @@
 -- A bpfd of a spec's own: run, state and configuration in one directory that goes with it.
 local uv = require "luv"
+local core = require "bpf.core"
 local dkjson = require "dkjson"
 local bpf = require "bpf"
 local process = require "spec.support.process"
@@ -21,13 +22,11 @@ local function read(path)
   return file and file:read "a" or ""
 end
 
-local function answers(socket)
-  local pipe, answer = uv.new_pipe(), nil
-  pipe:connect(socket, function(err) answer = { connected = not err } end)
-  repeat uv.run "once" until answer
-  pipe:close()
-  uv.run "nowait"
-  return answer.connected
+-- Whether this very process listens: a job of one that was killed may hold its socket for a moment.
+local function answers(self)
+  local connected <close> = core.socket.connect(self.socket, 1)
+  local peer = connected and connected:peer()
+  return peer ~= nil and peer.pid == self.pid
 end
 
 ---@class daemon.options
@@ -65,9 +64,9 @@ function daemon:restart()
   self.process = process.start(arguments, { output = self.log, env = self.options.env })
   self.pid = self.process.pid
   process.eventually(function()
-    return not self.process:alive() or answers(self.socket)
+    return not self.process:alive() or answers(self)
   end, 20000)
-  if not self.process:alive() or not answers(self.socket) then
+  if not self.process:alive() or not answers(self) then
     self.process:signal "sigkill"
     error("bpfd does not start:\n" .. self:log_text(), 2)
   end
