@@ -314,11 +314,14 @@ function options.parse(root, words)
   return self
 end
 
---- Whether a line that could not be parsed asked for JSON.
+--- Whether a line that could not be parsed asked for JSON; behind kprobe and uprobe, -o does not.
 function options.wants_json(words)
+  local short = true
   for i, word in ipairs(words) do
-    if word == "--output=json" or word == "-ojson" or word == "-o=json" then return true end
-    if (word == "-o" or word == "--output") and words[i + 1] == "json" then return true end
+    if word == "kprobe" or word == "uprobe" then short = false end
+    if word == "--output=json" or word == "--output" and words[i + 1] == "json" then return true end
+    if short and (word == "-ojson" or word == "-o=json") then return true end
+    if short and word == "-o" and words[i + 1] == "json" then return true end
   end
   return false
 end

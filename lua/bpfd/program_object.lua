@@ -77,7 +77,7 @@ local function kernel_object(info, row)
   for _, id in ipairs(info.map_ids) do
     if not row or id ~= row.note.record_map_id then table.insert(kernel.map_ids, id) end
   end
-  if row and info.type == "ext" then kernel.type = row.type end
+  if row then kernel.type = row.type end -- the hook's, where the kernel says ext or kprobe
   return kernel
 end
 

@@ -85,17 +85,33 @@ function hook:running(link)
   return id, id and "clsact" or err
 end
 
+local function interface_name(self)
+  return core.network.name(self.ifindex) or "interface " .. self.ifindex
+end
+
 local function check_xdp(self)
   local id = core.network.xdp(self.ifindex)
   if not id then return true end
+  local iface = interface_name(self)
   return nil, error_object.new {
     code = "EBUSY",
-    message = ("program %d, which is not ours, is attached to XDP there"):format(id),
-    advice = "detach it first (`ip link set dev INTERFACE xdp off`, or the tool that attached it)",
+    message = ("XDP of %s runs program %d, which is not ours"):format(iface, id),
+    advice = ("detach it first, with the tool that attached it or `ip link set dev %s xdp off`")
+      :format(iface),
   }
 end
 
-local refused_qdisc <const> = "remove that qdisc, or use a kernel with TCX (6.6 and newer)"
+-- Not even under TCX, which would run beside it: who made that qdisc has filters of their own, and
+-- a chain ahead of them would decide over their packets.
+local function check_qdisc(self)
+  if core.network.qdisc(self.ifindex) ~= "ingress" then return true end
+  local iface = interface_name(self)
+  return nil, error_object.new {
+    code = "EBUSY", message = iface .. " has an ingress qdisc, which is not ours",
+    advice = ("remove it first, with the tool that added it or `tc qdisc del dev %s ingress`")
+      :format(iface),
+  }
+end
 
 ---Puts a first program on the hook.
 ---@param program table
@@ -109,12 +125,15 @@ function hook:attach(program)
     if not ok then return nil, err end
     return core.chain.attach_xdp(program, self.ifindex, self.mode)
   end
+  local ok, err = check_qdisc(self)
+  if not ok then return nil, err end
   if kind == "tcx" then
-    local link, err = core.chain.attach_tcx(program, self.ifindex, self.direction)
+    local link
+    link, err = core.chain.attach_tcx(program, self.ifindex, self.direction)
     return link, link and "tcx" or err
   end
-  local ok, err = core.chain.set_filter(program, self.ifindex, self.direction)
-  if not ok then return nil, err.code == "EBUSY" and err:with_advice(refused_qdisc) or err end
+  ok, err = core.chain.set_filter(program, self.ifindex, self.direction)
+  if not ok then return nil, err end
   return true, "clsact"
 end
 
