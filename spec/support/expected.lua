@@ -17,17 +17,30 @@ local function section(title, rows)
   return table.concat(lines, "\n") .. "\n"
 end
 
+---The maps of a program, less the one in which bpfd keeps its own record of it.
+local function users_maps(map_ids, record_pin)
+  local record <close> = bpf.map.open_pin(record_pin)
+  local own, ids = record and record:info().id, {}
+  for _, id in ipairs(map_ids) do
+    if id ~= own then ids[#ids + 1] = id end
+  end
+  table.sort(ids)
+  return ids
+end
+
+---@param daemon table
 ---@param id string|integer
 ---@param name string
 ---@param type_name string   the word it was loaded with
 ---@param loaded_at string   as `list` shows it
-function expected.kernel_state(id, name, type_name, loaded_at)
+function expected.kernel_state(daemon, id, name, type_name, loaded_at)
   local program <close> = assert(bpf.program.open_id(math.tointeger(id)))
   local info = assert(program:info())
+  local map_ids = users_maps(info.map_ids, ("%s/fs/programs/%s/record"):format(daemon.run_dir, id))
   return section("Kernel State", {
     { "ID", tostring(id) }, { "Name", name }, { "Type", type_name }, { "Loaded At", loaded_at },
     { "Tag", info.tag }, { "GPL Compatible", tostring(info.gpl_compatible) },
-    { "Map IDs", ("[%s]"):format(table.concat(info.map_ids, ", ")) },
+    { "Map IDs", ("[%s]"):format(table.concat(map_ids, ", ")) },
     { "BTF ID", tostring(info.btf_id) }, { "Size Translated (bytes)", tostring(info.bytes_xlated) },
     { "JITed", tostring(info.jited) }, { "Size JITed (bytes)", tostring(info.bytes_jited) },
     { "Kernel Allocated Memory (bytes)", tostring(info.bytes_memlock) },
