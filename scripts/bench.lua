@@ -1,0 +1,193 @@
+-- `make bench`: what a chain, bpfctl and the daemon cost, as ratios taken side by side in one run.
+local uv = require "luv"
+local bpf = require "bpf"
+local namespace = require "spec.support.namespace"
+local daemon = require "spec.support.daemon"
+local bpfctl = require "spec.support.bpfctl"
+local process = require "spec.support.process"
+
+local PREFIX <const> = "bpfd-bench"
+local BUILD <const> = os.getenv "BUILD"
+local RETURN_ONLY <const> = BUILD .. "/objects/return_only.o"
+local PACKET <const> = ("\0"):rep(64)
+
+local rows = {}
+---One line of the table; `met` is left out where there is no aim.
+local function report(what, value, against, aim, met)
+  local verdict = met and "met" or "MISSED"
+  rows[#rows + 1] = { what, value, against, aim or "", met == nil and "" or verdict }
+end
+
+local function median(values)
+  table.sort(values)
+  return (values[#values // 2 + 1] + values[(#values + 1) // 2]) / 2
+end
+
+local function progress(text)
+  io.stderr:write("bench: " .. text .. "\n")
+end
+
+-- Chains: BPF_PROG_TEST_RUN, all lengths in turn, the fastest of many rounds each.
+
+local LENGTHS <const> = { 1, 10, 30, 60 }
+local ROUNDS <const>, REPEAT <const> = 15, 500000
+
+local function nanoseconds(program)
+  return (assert(program:test_run { data = PACKET, ["repeat"] = REPEAT })).duration
+end
+
+local function bench_chains()
+  progress "chains"
+  local object <close> = assert(bpf.object.open(RETURN_ONLY))
+  local engine = bpf.chain.engine "fuse"
+  local hook = { type = "xdp" } -- all that building asks of a hook; nothing is attached
+  assert(engine.prepare(object, "return_only", hook))
+  assert(object:load())
+  local alone = object.programs.return_only
+  local record = assert(engine.record(object, "return_only", "{}"))
+  local builds, best = {}, { alone = math.huge }
+  for _, length in ipairs(LENGTHS) do
+    local members = {}
+    for i = 1, length do
+      members[i] = { id = i, name = "return_only", mask = 1 << 2, program = alone, record = record,
+        maps = {} }
+    end
+    builds[length], best[length] = assert(engine.build(hook, members, {})), math.huge
+  end
+  for _ = 1, ROUNDS do
+    best.alone = math.min(best.alone, nanoseconds(alone))
+    for _, length in ipairs(LENGTHS) do
+      best[length] = math.min(best[length], nanoseconds(builds[length].program))
+    end
+  end
+  for _, length in ipairs(LENGTHS) do
+    local each = (best[length] - best.alone) / length
+    report(("fused chain of %d, per member over one program alone"):format(length),
+      ("%.2f ns"):format(each), ("%d ns for %d ns"):format(best[length], best.alone),
+      length > 1 and "at most 0.5 ns" or nil, length > 1 and each <= 0.5 or nil)
+    builds[length]:close()
+  end
+end
+
+-- Wall time: the two tools take turns; the median of each.
+
+local function ratio(what, ours, theirs, most)
+  local a, b = median(ours) * 1000, median(theirs) * 1000
+  report(what, ("%.2f times"):format(a / b), ("%.1f ms for %.1f ms"):format(a, b),
+    ("at most %s times"):format(most), a / b <= most)
+end
+
+local function bench_load(bpfd, near)
+  progress "load"
+  local mount = bpfd.directory .. "/bpffs"
+  assert(uv.fs_mkdir(mount, 448))
+  process.check { "mount", "-t", "bpf", "bpf", mount }
+  local ours, theirs = {}, {}
+  local pin = mount .. "/return_only"
+  for i = 1, 31 do
+    local started = uv.hrtime()
+    local result = bpfctl.run(bpfd, { "-q", "load-from-file", "-p", RETURN_ONLY,
+      "-n", "return_only", "xdp", "-i", "veth0", "-p", "50" })
+    ours[i] = (uv.hrtime() - started) / 1e9
+    assert(result.exit == 0, result.stderr)
+    bpfd:check("unload", result.stdout:match "%d+")
+    started = uv.hrtime()
+    near:check { "bpftool", "prog", "load", RETURN_ONLY, pin, "type", "xdp" }
+    near:check { "bpftool", "net", "attach", "xdp", "pinned", pin, "dev", "veth0" }
+    theirs[i] = (uv.hrtime() - started) / 1e9
+    near:check { "bpftool", "net", "detach", "xdp", "dev", "veth0" }
+    assert(os.remove(pin))
+  end
+  process.check { "umount", mount }
+  ratio("bpfctl load-from-file ... xdp, for bpftool prog load and net attach", ours, theirs, 1.5)
+end
+
+local function bench_list(bpfd, near)
+  progress "list"
+  local ours, theirs = {}, {}
+  for i = 1, 51 do
+    local result = bpfctl.run(bpfd, { "list" })
+    ours[i] = result.seconds
+    local _, lines = result.stdout:gsub("\n", "")
+    assert(lines == 101, "not 100 programs")
+    result = near:run { "bpftool", "prog", "list" }
+    assert(result.exit == 0)
+    theirs[i] = result.seconds
+  end
+  ratio("bpfctl list with 100 programs, for bpftool prog list", ours, theirs, 3)
+end
+
+-- Memory: what the kernel calls resident, after the daemon had a moment to collect.
+
+local function resident(bpfd)
+  local file <close> = assert(io.open(("/proc/%d/status"):format(bpfd.pid)))
+  return tonumber(file:read("a"):match "VmRSS:%s+(%d+) kB")
+end
+
+local loaded = 0
+local function load_up_to(bpfd, count)
+  progress(("loading up to %d programs"):format(count))
+  while loaded < count do
+    loaded = loaded + 1
+    bpfd:load("-p", RETURN_ONLY, "-n", "return_only", "xdp", "-i", "dummy" .. (loaded % 50),
+      "-p", tostring(loaded))
+  end
+end
+
+local function bench_daemon(bpfd, near)
+  local idle = resident(bpfd)
+  report("daemon, idle", ("%.1f MiB"):format(idle / 1024), "", "at most 10 MiB", idle <= 10240)
+  bench_load(bpfd, near)
+  for i = 0, 49 do
+    near:check { "ip", "link", "add", "dummy" .. i, "type", "veth", "peer", "name", "peer" .. i }
+  end
+  local begin = resident(bpfd)
+  for _, count in ipairs { 100, 1000 } do
+    load_up_to(bpfd, count)
+    if count == 100 then bench_list(bpfd, near) end
+    local now = resident(bpfd)
+    local each = (now - begin) / count
+    report(("daemon with %d programs"):format(count), ("%.1f MiB"):format(now / 1024),
+      ("%.2f KiB a program"):format(each), "at most 4 KiB a program", each <= 4)
+  end
+end
+
+local function print_table()
+  table.insert(rows, 1, { "what", "figure", "taken from", "aim", "" })
+  local widths = { 0, 0, 0, 0, 0 }
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i], utf8.len(cell)) end
+  end
+  for i, row in ipairs(rows) do
+    local line = {}
+    for column, cell in ipairs(row) do
+      line[column] = cell .. (" "):rep(widths[column] - utf8.len(cell))
+    end
+    print("| " .. table.concat(line, " | ") .. " |")
+    if i == 1 then
+      for column, width in ipairs(widths) do line[column] = ("-"):rep(width) end
+      print("| " .. table.concat(line, " | ") .. " |")
+    end
+  end
+end
+
+local near, far, bpfd
+local ok, failure = xpcall(function()
+  bench_chains()
+  near, far = namespace.new(PREFIX), namespace.new(PREFIX)
+  namespace.join(near, far, "veth0")
+  bpfd = daemon.start { namespace = near, prefix = PREFIX, log_level = "info" }
+  bench_daemon(bpfd, near)
+end, debug.traceback)
+if bpfd then bpfd:close() end
+if near then near:close() end
+if far then far:close() end
+if not ok then
+  io.stderr:write("bench: " .. failure .. "\n")
+  os.exit(1)
+end
+print_table()
+local name = uv.os_uname()
+local libbpf = process.run { "pkg-config", "--modversion", "libbpf" }
+print(("\n%s %s, %d cores, %s, libbpf %s. To repeat: make bench"):format(name.sysname, name.release,
+  #uv.cpu_info(), uv.cpu_info()[1].model, libbpf.stdout:match "%S+"))
