@@ -1,0 +1,169 @@
+local uv = require "luv"
+local core = require "bpf.core"
+local json = require "bpf.json"
+local daemon = require "spec.support.daemon"
+local namespace = require "spec.support.namespace"
+local process = require "spec.support.process"
+local residue = require "spec.support.residue"
+local rpc = require "spec.support.rpc"
+
+describe("work that takes long", function()
+  local pair, served, before
+
+  setup(function()
+    pair = namespace.pair "veth0"
+    served = daemon.start { namespace = pair.near }
+    assert(rpc.load_xdp(served, "veth0", 5))
+  end)
+
+  teardown(function()
+    served:close()
+    pair.far:close()
+    pair.near:close()
+  end)
+
+  before_each(function() before = residue.scan(served) end)
+  after_each(function()
+    assert.equal(rpc.masked(before), rpc.masked(residue.settled(served, before)))
+  end)
+
+  local function ask(client, id, method, params, descriptors)
+    assert(client.socket:send(json.encode { jsonrpc = "2.0", id = id, method = method,
+      params = json.object(params) } .. "\n", descriptors))
+  end
+
+  local function begin_load(client, more)
+    local object <close> = assert(core.system.open(rpc.object))
+    local params = { fd = 0, name = "takes_long",
+      attach = { type = "xdp", iface = "veth0", priority = 1 } }
+    for key, value in pairs(more or {}) do params[key] = value end
+    ask(client, 1, "program.load", params, { object })
+  end
+
+  local function jobs() return rpc.call(served, "system.status").jobs end
+
+  local function wait_for_job()
+    assert.is_true(process.eventually(function() return jobs() > 0 end, 2000))
+  end
+
+  local function answers(client, count)
+    local lines, text = {}, ""
+    while #lines < count do
+      assert(client.socket:wait("r", 30))
+      local bytes = assert(client.socket:receive())
+      if bytes == "" then break end
+      text = text .. bytes
+      lines = {}
+      for line in text:gmatch "([^\n]*)\n" do lines[#lines + 1] = json.decode(line) end
+    end
+    return lines
+  end
+
+  it("leaves list, get and status as quick as ever", function()
+    local client = rpc.connect(served)
+    begin_load(client)
+    wait_for_job()
+    local started = uv.hrtime()
+    for _ = 1, 20 do assert(rpc.call(served, "program.list")) end
+    local each = (uv.hrtime() - started) / 20e6
+    assert.equal(1, jobs()) -- it still verifies
+    assert.is_true(each < 50, each .. " ms")
+    local loaded = answers(client, 1)[1].result
+    assert.truthy(loaded)
+    client:close()
+    assert(rpc.call(served, "program.unload", { id = loaded.id }))
+  end)
+
+  it("tells its steps to who asks for them", function()
+    local client = rpc.connect(served)
+    local steps = {}
+    local object <close> = assert(core.system.open(rpc.object))
+    local loaded = assert(client:call("program.load", { fd = 0, name = "count_xdp",
+      attach = { type = "xdp", iface = "veth0", priority = 1 } }, { descriptors = { object },
+      progress = function(params) steps[#steps + 1] = params.step .. " " .. params.done end }))
+    client:close()
+    assert.same({ "copy 0", "open 1", "verify 2", "pin 3", "attach 4" }, steps)
+    assert(rpc.call(served, "program.unload", { id = loaded.id }))
+  end)
+
+  it("ends without a trace when the request is cancelled", function()
+    local client = rpc.connect(served)
+    begin_load(client)
+    wait_for_job()
+    ask(client, 2, "request.cancel", { request = 1 })
+    local by_id = {}
+    for _, answer in ipairs(answers(client, 2)) do by_id[answer.id] = answer end
+    assert.is_true(by_id[2].result.cancelled)
+    assert.equal("ECANCELED", by_id[1].error.data.code)
+    ask(client, 3, "request.cancel", { request = 1 })
+    assert.equal("ENOENT", answers(client, 1)[1].error.data.code)
+    client:close()
+    assert.equal(1, #rpc.chain(served, { type = "xdp" }))
+  end)
+
+  it("ends without a trace when its client goes", function()
+    local client = rpc.connect(served)
+    begin_load(client)
+    wait_for_job()
+    client:close()
+    assert.is_true(process.eventually(function() return jobs() == 0 end, 2000))
+  end)
+
+  it("ends without a trace while it waits for another change of the same hook", function()
+    local first, second = rpc.connect(served), rpc.connect(served)
+    begin_load(first)
+    wait_for_job()
+    begin_load(second)
+    assert.equal(1, jobs())
+    ask(second, 2, "request.cancel", { request = 1 })
+    assert.truthy(answers(second, 1)[1])
+    second:close()
+    local loaded = answers(first, 1)[1].result
+    first:close()
+    assert(rpc.call(served, "program.unload", { id = loaded.id }))
+  end)
+
+  it("costs one request and no more when its process dies", function()
+    local client = rpc.connect(served)
+    begin_load(client)
+    wait_for_job()
+    local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
+    local file <close> = assert(io.open(path))
+    local child = assert(math.tointeger(tonumber((file:read "a"):match "%d+")))
+    core.system.kill(child, "KILL")
+    local answer = answers(client, 1)[1]
+    assert.equal("EFAULT", answer.error.data.code)
+    assert.matches("signal 9", answer.error.message)
+    client:close()
+  end)
+
+  it("holds up neither the changes of other hooks nor each other's answers", function()
+    local client = rpc.connect(served)
+    begin_load(client)
+    wait_for_job()
+    local other = assert(rpc.load(served, { name = "count_tc", attach = { type = "tc",
+      iface = "veth0", direction = "ingress", priority = 1 } }))
+    assert.equal(1, jobs())
+    assert(rpc.call(served, "program.unload", { id = other.id }))
+    local loaded = answers(client, 1)[1].result
+    client:close()
+    assert(rpc.call(served, "program.unload", { id = loaded.id }))
+  end)
+
+  it("is done one by one on one hook, and nothing is lost", function()
+    local clients = {}
+    for i = 1, 12 do
+      clients[i] = rpc.connect(served)
+      begin_load(clients[i], { name = "count_xdp",
+        attach = { type = "xdp", iface = "veth0", priority = i } })
+    end
+    local ids = {}
+    for i, client in ipairs(clients) do
+      local answer = answers(client, 1)[1]
+      ids[i] = assert(answer.result, answer.error and answer.error.message).id
+      client:close()
+    end
+    assert.equal(13, #rpc.chain(served, { type = "xdp" }))
+    for _, id in ipairs(ids) do assert(rpc.call(served, "program.unload", { id = id })) end
+  end)
+end)
