@@ -197,7 +197,7 @@ static int open_pinned(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 	struct link_handle *self = new_link(L);
-	int fd = pin__open(path, BPF_KIND_LINK);
+	int fd = pin__open(path, BPF_KIND_LINK, 0);
 
 	if (fd == -EMEDIUMTYPE)
 		return push_error(L, fd, NULL, "%s is no pinned link", path);

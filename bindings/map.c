@@ -106,11 +106,14 @@ static int open_id(lua_State *L)
 }
 
 /* open_pin(path) -> map */
+/* open_pin(path [, "r" | "rw"]) -> map */
 static int open_pinned(lua_State *L)
 {
+	static const char *const modes[] = {"r", "rw", NULL};
 	const char *path = luaL_checkstring(L, 1);
+	__u32 flags = luaL_checkoption(L, 2, "rw", modes) ? 0 : BPF_F_RDONLY;
 	struct map_handle *self = new_map(L);
-	int fd = pin__open(path, BPF_KIND_MAP);
+	int fd = pin__open(path, BPF_KIND_MAP, flags);
 
 	if (fd == -EMEDIUMTYPE)
 		return push_error(L, fd, NULL, "%s is no pinned map", path);

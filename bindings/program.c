@@ -81,7 +81,7 @@ static int open_pinned(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 	struct program_handle *self = new_program(L);
-	int fd = pin__open(path, BPF_KIND_PROGRAM);
+	int fd = pin__open(path, BPF_KIND_PROGRAM, 0);
 
 	if (fd == -EMEDIUMTYPE)
 		return push_error(L, fd, NULL, "%s is no pinned program", path);

@@ -17,8 +17,9 @@ int pin__add(int fd, const char *path)
 	return bpf_obj_pin(fd, path) ? -errno : 0;
 }
 
-int pin__open(const char *path, enum bpf_kind kind)
+int pin__open(const char *path, enum bpf_kind kind, __u32 flags)
 {
+	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
 	struct stat status;
 	int fd;
 
@@ -26,7 +27,7 @@ int pin__open(const char *path, enum bpf_kind kind)
 		return -errno;
 	if (S_ISLNK(status.st_mode))
 		return -ELOOP;
-	fd = bpf_obj_get(path);
+	fd = bpf_obj_get_opts(path, &options);
 	if (fd < 0) /* ordinary files are answered as if they were secret */
 		return bpffs__contains(path) == 0 ? -EMEDIUMTYPE : -errno;
 	if (fdinfo__kind(fd) == kind)

@@ -6,13 +6,15 @@
 #define CORE_PIN_H
 
 #include <stdbool.h>
+#include <linux/types.h>
 #include <sys/types.h>
 
 #include "core/fdinfo.h"
 
 int pin__add(int fd, const char *path);
-/* A descriptor, or -errno; -EMEDIUMTYPE where another kind of object is pinned. */
-int pin__open(const char *path, enum bpf_kind kind);
+/* A descriptor, or -errno; -EMEDIUMTYPE where another kind of object is pinned. flags: 0, or
+ * BPF_F_RDONLY of a map. */
+int pin__open(const char *path, enum bpf_kind kind, __u32 flags);
 
 /* Nothing happens where one is mounted already. `mode` is the root's. */
 int bpffs__mount(const char *directory, mode_t mode);

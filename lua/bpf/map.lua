@@ -50,9 +50,10 @@ end
 function map.open_id(id) return core.map.open_id(id) end
 
 ---@param path string
+---@param mode "r"|"rw"|nil what the descriptor is good for; "rw" when left out
 ---@return bpf.map?
 ---@return bpf.error? err
-function map.open_pin(path) return core.map.open_pin(path) end
+function map.open_pin(path, mode) return core.map.open_pin(path, mode) end
 
 ---Ids of all maps on the system, ascending. Raises an error object where the kernel does not let
 ---us look.

@@ -93,7 +93,7 @@ map["map.open"] = {
     local path, err = find(daemon, params)
     if not path then return nil, err end
     local opened
-    opened, err = bpf.map.open_pin(path, { mode = mode })
+    opened, err = bpf.map.open_pin(path, mode)
     if not opened then return nil, err end
     return { fd = 0 }, nil, { opened }
   end,
