@@ -150,6 +150,44 @@ static bool is_outside(const struct image *image, size_t offset, size_t size)
 	return offset > image->size || size > image->size - offset;
 }
 
+static const Elf64_Shdr *section_at(const struct image *image, size_t place)
+{
+	const Elf64_Ehdr *header = image->bytes;
+
+	return (const void *)((const char *)image->bytes + header->e_shoff +
+			      place * sizeof(Elf64_Shdr));
+}
+
+static bool is_string_table(const struct image *image, const Elf64_Shdr *section)
+{
+	const char *strings = (const char *)image->bytes + section->sh_offset;
+
+	return section->sh_type == SHT_STRTAB && section->sh_size && !strings[section->sh_size - 1];
+}
+
+/* libbpf takes it for granted that sections are named and refer to one another. */
+static bool is_sound(const struct image *image, const Elf64_Shdr *section)
+{
+	const Elf64_Ehdr *header = image->bytes;
+	const Elf64_Shdr *names = section_at(image, header->e_shstrndx);
+
+	if (section->sh_name >= names->sh_size || section->sh_link >= header->e_shnum)
+		return false;
+	switch (section->sh_type) {
+	case SHT_SYMTAB:
+		return section->sh_entsize == sizeof(Elf64_Sym) &&
+		       !(section->sh_offset % _Alignof(Elf64_Sym)) &&
+		       is_string_table(image, section_at(image, section->sh_link));
+	case SHT_REL:
+		return section->sh_entsize == sizeof(Elf64_Rel) &&
+		       !(section->sh_offset % _Alignof(Elf64_Rel)) &&
+		       section->sh_info < header->e_shnum &&
+		       section_at(image, section->sh_link)->sh_type == SHT_SYMTAB;
+	default:
+		return true;
+	}
+}
+
 int image__check(const struct image *image, const char *name, struct diagnostic *why)
 {
 	const Elf64_Ehdr *header = image->bytes;
@@ -165,8 +203,7 @@ int image__check(const struct image *image, const char *name, struct diagnostic 
 		    why, -ENOEXEC, "%s is truncated: its section table lies beyond its end", name);
 
 	for (size_t i = 0; i < header->e_shnum; i++) {
-		const Elf64_Shdr *section = (const void *)((const char *)image->bytes +
-							   header->e_shoff + i * sizeof(*section));
+		const Elf64_Shdr *section = section_at(image, i);
 
 		if (section->sh_type == SHT_NULL || section->sh_type == SHT_NOBITS)
 			continue;
@@ -175,5 +212,12 @@ int image__check(const struct image *image, const char *name, struct diagnostic 
 						"%s is truncated: section %zu lies beyond its end",
 						name, i);
 	}
+	if (header->e_shstrndx >= header->e_shnum ||
+	    !is_string_table(image, section_at(image, header->e_shstrndx)))
+		return diagnostic__fail(why, -ENOEXEC, "%s is damaged: it names no sections", name);
+	for (size_t i = 1; i < header->e_shnum; i++)
+		if (!is_sound(image, section_at(image, i)))
+			return diagnostic__fail(why, -ENOEXEC, "%s is damaged in section %zu", name,
+						i);
 	return 0;
 }

@@ -70,12 +70,14 @@ static int read_globals(struct reader *reader, Elf_Scn *table, const GElf_Shdr *
 		const char *name, *section;
 		int err;
 
-		if (!gelf_getsym(data, (int)i, &symbol) ||
-		    GELF_ST_TYPE(symbol.st_info) != STT_OBJECT)
+		if (!gelf_getsym(data, (int)i, &symbol))
 			continue;
-		section = section_name(reader, elf_getscn(reader->elf, symbol.st_shndx), &home);
 		name = elf_strptr(reader->elf, header->sh_link, symbol.st_name);
-		if (!section || !name || !*name || !is_data_section(section))
+		if (!name) /* libbpf reads all names unasked */
+			return -ENOEXEC;
+		section = section_name(reader, elf_getscn(reader->elf, symbol.st_shndx), &home);
+		if (GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || !section || !*name ||
+		    !is_data_section(section))
 			continue;
 		err = add_global(reader->symbols, name, section, &symbol);
 		if (err)
