@@ -17,6 +17,97 @@ int type_table__from_bytes(struct btf **table, const void *bytes, size_t size)
 	return *table ? 0 : -errno;
 }
 
+static bool is_named(const struct btf *table, __u32 offset)
+{
+	return btf__name_by_offset(table, offset);
+}
+
+/* Names and types of what hangs on a type: members, parameters, variables. */
+static bool parts_are_sound(const struct btf *table, const struct btf_type *type)
+{
+	__u32 count = btf__type_cnt(table);
+
+	for (__u32 i = 0; i < btf_vlen(type); i++) {
+		if (btf_is_composite(type)) {
+			const struct btf_member *member = &btf_members(type)[i];
+
+			if (member->type >= count || !is_named(table, member->name_off))
+				return false;
+		} else if (btf_is_func_proto(type)) {
+			const struct btf_param *parameter = &btf_params(type)[i];
+
+			if (parameter->type >= count || !is_named(table, parameter->name_off))
+				return false;
+		} else if (btf_is_datasec(type)) {
+			__u32 id = btf_var_secinfos(type)[i].type;
+
+			/* variables, or functions for externs */
+			if (!id || id >= count ||
+			    !(btf_is_var(btf__type_by_id(table, id)) ||
+			      btf_is_func(btf__type_by_id(table, id))))
+				return false;
+		} else if (btf_is_enum(type) && !is_named(table, btf_enum(type)[i].name_off)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_sound(const struct btf *table, const struct btf_type *type)
+{
+	__u32 count = btf__type_cnt(table);
+
+	if (!is_named(table, type->name_off))
+		return false;
+	switch (btf_kind(type)) {
+	case BTF_KIND_ARRAY:
+		return btf_array(type)->type < count && btf_array(type)->index_type < count;
+	case BTF_KIND_FUNC:
+		return type->type < count && btf_is_func_proto(btf__type_by_id(table, type->type));
+	case BTF_KIND_PTR:
+	case BTF_KIND_TYPEDEF:
+	case BTF_KIND_VOLATILE:
+	case BTF_KIND_CONST:
+	case BTF_KIND_RESTRICT:
+	case BTF_KIND_VAR:
+	case BTF_KIND_TYPE_TAG:
+	case BTF_KIND_DECL_TAG:
+		return type->type < count;
+	case BTF_KIND_FUNC_PROTO:
+		return type->type < count && parts_are_sound(table, type);
+	default:
+		return parts_are_sound(table, type);
+	}
+}
+
+/* A typedef that leads back to itself would be followed for ever. */
+static bool ends(const struct btf *table, __u32 id)
+{
+	__u32 steps = btf__type_cnt(table);
+	const struct btf_type *type = btf__type_by_id(table, id);
+
+	while (steps-- && type && (btf_is_mod(type) || btf_is_typedef(type)))
+		type = btf__type_by_id(table, type->type);
+	return type && !btf_is_mod(type) && !btf_is_typedef(type);
+}
+
+int type_table__check(const void *bytes, size_t size)
+{
+	struct btf *table = btf__new(bytes, (__u32)size);
+	int err = 0;
+
+	if (!table)
+		return -ENOEXEC;
+	for (__u32 id = 1; !err && id < btf__type_cnt(table); id++)
+		if (!is_sound(table, btf__type_by_id(table, id)))
+			err = -ENOEXEC;
+	for (__u32 id = 1; !err && id < btf__type_cnt(table); id++)
+		if (!ends(table, id))
+			err = -ENOEXEC;
+	btf__free(table);
+	return err;
+}
+
 void type_table__free(struct btf *table)
 {
 	btf__free(table);

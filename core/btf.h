@@ -11,6 +11,9 @@ struct btf; /* libbpf's */
 /* The kernel's, of a map or program; wants CAP_SYS_ADMIN. */
 int type_table__from_id(struct btf **table, __u32 id);
 int type_table__from_bytes(struct btf **table, const void *bytes, size_t size);
+/* Does every type name and refer to something that is there? libbpf 1.1 does not ask. -ENOEXEC if
+ * not. */
+int type_table__check(const void *bytes, size_t size);
 void type_table__free(struct btf *table);
 
 enum type_kind {

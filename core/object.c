@@ -97,7 +97,7 @@ int object__open(struct object **object, struct image *image, const char *name,
 	if (!err)
 		err = symbols__read(&self->symbols, &self->image);
 	if (err == -ENOEXEC && !why->message[0])
-		diagnostic__fail(why, err, "%s is damaged in its symbols", name);
+		diagnostic__fail(why, err, "%s is damaged in its symbols or types", name);
 	if (!err)
 		err = object__parse(self, &self->libbpf, why);
 	if (!err)

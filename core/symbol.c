@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/btf.h"
 #include "core/symbol.h"
 
 struct reader {
@@ -123,6 +124,13 @@ static void read_license(struct reader *reader, Elf_Scn *section)
 			 (int)data->d_size, (const char *)data->d_buf);
 }
 
+static int check_types(Elf_Scn *section)
+{
+	Elf_Data *data = elf_getdata(section, NULL);
+
+	return data && data->d_buf ? type_table__check(data->d_buf, data->d_size) : 0;
+}
+
 static int read_section(struct reader *reader, Elf_Scn *section)
 {
 	GElf_Shdr header, target;
@@ -139,6 +147,8 @@ static int read_section(struct reader *reader, Elf_Scn *section)
 			return read_slots(reader, section, &header);
 	} else if (!strcmp(name, "license")) {
 		read_license(reader, section);
+	} else if (!strcmp(name, ".BTF")) {
+		return check_types(section);
 	}
 	return 0;
 }
