@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -392,6 +393,13 @@ static int is_terminal(lua_State *L)
 	return 1;
 }
 
+/* trim() -> whether the allocator gave pages back to the kernel */
+static int trim(lua_State *L)
+{
+	lua_pushboolean(L, malloc_trim(0));
+	return 1;
+}
+
 static int detached_mount(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
@@ -443,6 +451,7 @@ static const luaL_Reg functions[] = {
     {"seal", seal},
     {"set_access", set_access},
     {"sha256", sha256},
+    {"trim", trim},
     {"wait", wait_child},
     {"write", write_bytes},
     {NULL, NULL},

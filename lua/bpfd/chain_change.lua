@@ -169,7 +169,8 @@ function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
     if not state.manifest then bpf.pin.remove_tree(dirs:chain(hook_name)) end
     return nil, mode
   end
-  bpf.chain.settle() -- packets may still be on their way through the segments of the chain before
+  -- packets may still be on their way through the segments of the chain before
+  if state.live then bpf.chain.settle() end
   drop_others(dirs, hook_name, head)
   manifest.head = head
   manifest.xdp_mode = mode_of(hook, manifest, mode)

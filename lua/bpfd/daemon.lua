@@ -14,6 +14,8 @@ local store = require "bpfd.store"
 
 local LAST_JOBS <const> = 20 -- seconds that a stop waits for what is under way
 
+local TIDY <const> = 5 -- seconds between two looks at the heap
+
 local daemon = {}
 daemon.__index = daemon
 
@@ -64,6 +66,17 @@ local function open_parts(self, options)
   return true
 end
 
+-- A list of a thousand programs is a few megabytes of heap for a moment; they are given back.
+local function stay_small(self)
+  local served
+  return loop.after(TIDY, function()
+    if served == self.server.served then return end
+    served = self.server.served
+    collectgarbage()
+    core.system.trim()
+  end, true)
+end
+
 -- Before the first request the index agrees with the kernel.
 local function open_doors(self)
   local good, err = reconcile.run(self)
@@ -73,6 +86,7 @@ local function open_doors(self)
     limits = self.config.limits,
   }
   if not self.server then return nil, err end
+  self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return programs.is_free(self, hook_name) end)
   log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
   return true

@@ -40,13 +40,21 @@ local function attach_object(row, chain)
   return attach
 end
 
+local function chain_of(daemon, row, chains)
+  if not row.hook then return nil end
+  if not chains then return daemon.store:chain(row.hook) end
+  chains[row.hook] = chains[row.hook] or daemon.store:chain(row.hook)
+  return chains[row.hook]
+end
+
 --- What a list shows of one of ours.
 ---@param daemon table
 ---@param row table  of the store
-function program_object.managed(daemon, row)
+---@param chains table?  what is known already of their chains, where there are many programs
+function program_object.managed(daemon, row, chains)
   local note <const> = row.note
   local owner <const> = row.map_owner_id
-  local chain = row.hook and daemon.store:chain(row.hook)
+  local chain = chain_of(daemon, row, chains)
   return {
     id = row.id, name = note.name, type = row.type, managed = true,
     loaded_at = time.text(note.loaded_at), metadata = json.object(note.metadata or {}),

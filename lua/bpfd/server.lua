@@ -151,6 +151,7 @@ function server:handle(client, message, descriptors)
     connection = client, descriptors = descriptors,
   }, request_meta)
   client:begin(request)
+  self.served = self.served + 1
   loop.spawn(function() serve(self, request, method) end)
 end
 
@@ -205,7 +206,7 @@ end
 function server.open(options)
   local self = setmetatable({
     daemon = options.daemon, methods = options.methods, limits = options.limits,
-    connections = {}, connection_count = 0, listeners = {},
+    connections = {}, connection_count = 0, listeners = {}, served = 0,
   }, server)
   self.face = {
     limits = self.limits,

@@ -151,11 +151,11 @@ program["program.list"] = {
     local matches
     matches, err = wanted_metadata(params)
     if err then return nil, err end
-    local list, own = {}, {}
+    local list, own, chains = {}, {}, {}
     for row in daemon.store:programs() do
       own[row.id] = true
       if (not types or types[row.type]) and (not matches or matches(row.note.metadata or {})) then
-        table.insert(list, program_object.managed(daemon, row))
+        table.insert(list, program_object.managed(daemon, row, chains))
       end
     end
     if params.all == true and not matches then add_foreign(list, own, types) end
