@@ -198,12 +198,36 @@ describe("the fuse engine refuses", function()
     assert.equal(PASS, (support.run(build.program)))
   end)
 
+  it("a member that can be neither inlined nor called, with log and advice", function()
+    local member <close> = support.member("xdp", "chain_heavy", "frames_and_jump")
+    local other <close> = support.member("xdp", "chain_xdp", "count")
+    local build, err = engine.build(XDP, { other:with(ALL), member:with(ALL) })
+    assert.is_nil(build)
+    assert.matches("frames_and_jump", err.message, 1, true)
+    assert.matches("frames", err.log, 1, true)
+    assert.matches("freplace", err.advice, 1, true)
+  end)
+
+  it("a chain of more programs than a packet has tail calls", function()
+    local gpl <close> = fixed("xdp", PASS)
+    local other <close> = support.member("xdp", "chain_licence", "proprietary")
+    local places = {}
+    for position = 1, 35 do places[position] = (position % 2 == 0 and gpl or other):with(ALL) end
+    refused(places, "E2BIG", "tail calls")
+  end)
+
   it("a member that would end the whole chain", function()
     local ok, err = pcall(support.member, "xdp", "chain_throw", "throw")
     assert.is_false(ok)
     if not tostring(err):find "fused" then return pending "this kernel has no bpf_throw" end
     assert.matches("throw cannot be part of a fused chain", tostring(err), 1, true)
     assert.matches("bpf_throw", tostring(err), 1, true)
+  end)
+
+  it("a program for a device map", function()
+    local ok, err = pcall(support.member, "xdp", "chain_xdp", "for_devmap")
+    assert.is_false(ok)
+    assert.matches("devmap", tostring(err), 1, true)
   end)
 
   it("a member of another type, a mask without meaning, and an empty chain", function()
