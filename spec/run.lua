@@ -114,6 +114,7 @@ local function run_file(file, options, done)
   local function ended(code, signal)
     timer:close()
     child:close()
+    uv.kill(-pid, "sigkill") -- what the spec has started and not ended, daemons for one
     local results, complete = read_results(results_path)
     local text = take(output_path)
     os.remove(results_path)

@@ -27,5 +27,8 @@ if wanted > 0 then
 end
 local stop, timer = uv.new_signal(), uv.new_timer()
 stop:start("sigterm", finish)
-timer:start(0, 1, function() send(20) end)
+timer:start(0, 1, function()
+  if uv.os_getppid() == 1 then os.exit(1) end -- whoever wanted the packets is gone
+  send(20)
+end)
 uv.run()
