@@ -136,6 +136,15 @@ local function commit(dirs, hook_name, hook, build, state)
   return attach_anew(dirs, hook_name, hook, build, state)
 end
 
+-- Packets may still be on their way through the chain before. One fused program keeps itself alive
+-- for them; segments and slots live by their pins, which must wait for a grace period.
+local function settle(state)
+  local before <const> = state.manifest
+  if state.live and before and (before.segments ~= 1 or before.engine ~= "fuse") then
+    bpf.chain.settle()
+  end
+end
+
 -- Of XDP: what the attaching told or, after an update, the kernel; nil where neither can.
 local function mode_of(hook, manifest, attached_as)
   if manifest.type ~= "xdp" then return nil end
@@ -169,8 +178,7 @@ function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
     if not state.manifest then bpf.pin.remove_tree(dirs:chain(hook_name)) end
     return nil, mode
   end
-  -- packets may still be on their way through the segments of the chain before
-  if state.live then bpf.chain.settle() end
+  settle(state)
   drop_others(dirs, hook_name, head)
   manifest.head = head
   manifest.xdp_mode = mode_of(hook, manifest, mode)
@@ -183,7 +191,7 @@ function chain_change.remove(dirs, hook_name, hook, state)
   if state.live then
     local good, err = hook:detach(state.link, state.live)
     if not good then return nil, err end
-    bpf.chain.settle()
+    settle(state)
   end
   return bpf.pin.remove_tree(dirs:chain(hook_name))
 end

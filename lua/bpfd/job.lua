@@ -139,7 +139,10 @@ end
 function start(self)
   if self.cancelled then return self.resume() end
   child_signal = child_signal or loop.signal("sigchld", function()
-    for _, one in pairs(running) do finish_if_over(one) end
+    -- finishing one starts another, and so changes the table
+    local jobs = {}
+    for _, one in pairs(running) do jobs[#jobs + 1] = one end
+    for _, one in ipairs(jobs) do finish_if_over(one) end
   end)
   count = count + 1
   local from, to = system.pipe()

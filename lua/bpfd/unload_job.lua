@@ -52,6 +52,7 @@ local function work(plan)
   if plan.hook_name then
     manifest, err = leave_chain(plan)
     if manifest == nil then return nil, err end
+    bpf.chain.settle() -- a packet in the member may be about to tail-call through a pinned map
   else
     local good
     good, err = bpf.pin.unlink(plan.dirs:program(plan.id) .. "/link")
