@@ -96,6 +96,7 @@ end
 ---@param options { config: table, config_path: string, run_dir: string, state_dir: string }
 ---@return table? daemon, bpf.error? err
 function daemon.start(options)
+  core.system.raise_descriptor_limit()
   local self = setmetatable({ config = options.config, config_path = options.config_path }, daemon)
   local good, err = open_parts(self, options)
   if good then return self end
@@ -141,6 +142,8 @@ function daemon:run()
   for _, name in ipairs { "sigterm", "sigint" } do
     loop.signal(name, function() self:stop() end)
   end
+  -- The terminal may go, and who reads the log: the daemon stays.
+  for _, name in ipairs { "sighup", "sigpipe" } do loop.signal(name, function() end) end
   loop.spawn(function()
     good, err = open_doors(self)
     if not good then loop.stop() end

@@ -42,20 +42,13 @@ local function judge_hook(dirs, hook_name, home)
   return manifest
 end
 
--- Whether the directory holds what its name says.
-local function is_whole(dirs, id)
-  local program <close> = bpf.program.open_pin(dirs:program(id) .. "/program")
-  local info = program and program:info()
-  return info ~= nil and info.id == id and tree.exists(dirs:program(id) .. "/record")
-end
-
+-- Something that runs stays, even if somebody has removed what it was to be remembered by.
 local function judge_programs(dirs, hook_of, result)
   for _, id in ipairs(tree.ids(dirs.fs .. "/programs")) do
-    local in_force <const> = hook_of[id] or tree.exists(dirs:program(id) .. "/link")
-    local note = in_force and is_whole(dirs, id) and tree.note(dirs, id)
-    if note then
+    if hook_of[id] or tree.exists(dirs:program(id) .. "/link") then
+      local note = tree.note(dirs, id)
       table.insert(result.programs, { id = id, hook = hook_of[id] })
-      result.users[note.map_owner_id or id] = true
+      result.users[note and note.map_owner_id or id] = true
     else
       result.removed = result.removed + 1
       bpf.pin.remove_tree(dirs:program(id))

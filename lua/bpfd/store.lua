@@ -6,6 +6,7 @@ local error_object = require "bpf.error"
 local json = require "bpf.json"
 
 local VERSION <const> = 1
+local BUSY <const> = 500 -- milliseconds that the loop may stand still for somebody who reads along
 
 local schema <const> = [[
 CREATE TABLE programs (
@@ -62,7 +63,7 @@ end
 ---@param boot_id string
 ---@return table? store, bpf.error? err
 function store.open(path, boot_id)
-  local database, err = core.database.open(path)
+  local database, err = core.database.open(path, BUSY)
   if not database then return nil, err end
   local good
   good, err = set_up(database)
