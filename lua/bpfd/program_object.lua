@@ -51,23 +51,28 @@ end
 ---@param daemon table
 ---@param row table  of the store
 ---@param chains table?  what is known already of their chains, where there are many programs
-function program_object.managed(daemon, row, chains)
+function program_object.listed(daemon, row, chains)
   local note <const> = row.note
-  local owner <const> = row.map_owner_id
-  local chain = chain_of(daemon, row, chains)
   return {
     id = row.id, name = note.name, type = row.type, managed = true,
     loaded_at = time.text(note.loaded_at), metadata = json.object(note.metadata or {}),
-    attach = attach_object(row, chain),
+    attach = attach_object(row, chain_of(daemon, row, chains)),
     label = absent(note.label), declared_by = absent(note.declared_by),
-    persist = note.persist == true, path = absent(note.path), image_url = absent(note.image_url),
-    pull_policy = absent(note.pull_policy), digest = absent(note.digest),
-    signed_by = absent(note.signed_by), global = json.object(note.global or {}),
-    map_pin_path = note.has_maps and daemon.directories:maps(owner or row.id) or null,
-    map_owner_id = absent(owner),
-    map_used_by = note.has_maps and daemon.store:map_users(owner or row.id) or null,
-    amended = note.amended or {},
+    persist = note.persist == true,
   }
+end
+
+local function add_details(object, daemon, row)
+  local note <const> = row.note
+  local owner <const> = row.map_owner_id
+  for _, key in ipairs { "path", "image_url", "pull_policy", "digest", "signed_by" } do
+    object[key] = absent(note[key])
+  end
+  object.global = json.object(note.global or {})
+  object.map_pin_path = note.has_maps and daemon.directories:maps(owner or row.id) or null
+  object.map_owner_id = absent(owner)
+  object.map_used_by = note.has_maps and daemon.store:map_users(owner or row.id) or null
+  object.amended = note.amended or {}
 end
 
 local kernel_fields <const> = {
@@ -97,7 +102,8 @@ function program_object.whole(daemon, row)
   local info
   info, err = program:info()
   if not info then return nil, err end
-  local object = program_object.managed(daemon, row)
+  local object = program_object.listed(daemon, row)
+  add_details(object, daemon, row)
   object.kernel = kernel_object(info, row)
   return object
 end

@@ -149,6 +149,11 @@ describe("the guide's lines", function()
       { stats, "stats", "tc", load_time(stats) },
     }
     assert.are.equal(expected.list(rows), paste "bpfctl list")
+    for _, program in ipairs(bpfd:json "list") do
+      assert.is_false(program.persist) -- the last that a list shows
+      assert.is_nil(program.path)
+      assert.is_nil(program.kernel)
+    end
     assert_printed(paste("bpfctl get %s", stats), {
       id = stats, name = "stats", path = examples .. "go-tc-counter/bpf_bpfel.o", maps = true,
       used_by = stats,

@@ -155,7 +155,7 @@ program["program.list"] = {
     for row in daemon.store:programs() do
       own[row.id] = true
       if (not types or types[row.type]) and (not matches or matches(row.note.metadata or {})) then
-        table.insert(list, program_object.managed(daemon, row, chains))
+        table.insert(list, program_object.listed(daemon, row, chains))
       end
     end
     if params.all == true and not matches then add_foreign(list, own, types) end
