@@ -24,7 +24,7 @@ LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c
 	bindings/descriptor.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-LINT_LUA := lua spec scripts
+LINT_LUA := lua spec scripts examples
 SPEC_ENV  = LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;" \
 	    LUA_CPATH="$(CURDIR)/$(BUILD)/?.so;;" BUILD="$(abspath $(BUILD))"
 

@@ -9,6 +9,7 @@ local process = require "spec.support.process"
 
 local PREFIX <const> = "bpfd-demo"
 local DROPPED_PORT <const> = 7009
+local XDP_PASS <const> = 2
 local examples = assert(uv.fs_realpath(bpfctl.examples)) .. "/"
 
 local bold, plain = "", ""
@@ -49,8 +50,8 @@ local function packets(bpfd, id)
   local pin = ("%s/fs/maps/%s/xdp_stats_map"):format(bpfd.run_dir, id)
   local map <close> = assert(bpf.map.open_pin(pin))
   local total = 0
-  for _, on_cpu in ipairs(assert(map:lookup(string.pack("=I4", 2)))) do -- 2 is XDP_PASS
-    total = total + string.unpack("=I8", on_cpu)
+  for _, on_cpu in ipairs(assert(map:typed():lookup(XDP_PASS))) do
+    total = total + on_cpu.rx_packets
   end
   return total
 end
@@ -73,7 +74,7 @@ local function demonstrate(bpfd, pair)
     :format(DROPPED_PORT))
   namespace.send(pair, 1000)
   namespace.send(pair, 500, DROPPED_PORT)
-  print "    > map:typed():lookup(2)   -- through require \"bpf\", summed over the CPUs"
+  print '    > bpf.map.open_pin(".../xdp_stats_map"):typed():lookup(XDP_PASS) over all CPUs'
   claim(settles(function() return packets(bpfd, first) end, 1500) == 1500,
     "the first program has counted %d packets", packets(bpfd, first))
   claim(settles(function() return packets(bpfd, last) end, 1000) == 1000,

@@ -54,6 +54,20 @@ describe("maps", function()
     assert.are_not.same(map_ids(a), map_ids(b))
   end)
 
+  it("are read as Lua values by examples/counters.lua", function()
+    local id = load_xdp(bpfctl.examples .. "go-xdp-counter/bpf_bpfel.o", "xdp_stats",
+      "xdp", "-i", "veth0", "-p", "1")
+    namespace.send(pair, 5)
+    local printed
+    process.eventually(function()
+      printed = process.check({ "lua5.4", "examples/counters.lua", id },
+        { env = { BPFD_SOCKET = bpfd.socket } })
+      return printed:find("rx_packets = 5", 1, true)
+    end, 2000)
+    assert.is_truthy(printed:find("xdp_stats_map\n.*  2: { rx_bytes = %d+, rx_packets = 5 }\n"),
+      printed)
+  end)
+
   it("without PIN_BY_NAME are the owner's where name and shape agree", function()
     local object = OBJECTS .. "verdict_xdp.o"
     local owner = load_xdp(object, "verdict", "xdp", "-i", "veth0", "-p", "1")
