@@ -115,7 +115,7 @@ static int attach_kprobe(lua_State *L)
 	return finish(L, self, link__attach_kprobe(program, &probe, why), why);
 }
 
-/* uprobe(program, path, function | nil, offset, is_return, pid) -> link */
+/* uprobe(program, path, function | nil, offset, is_return, pid [, name of the file]) -> link */
 static int attach_uprobe(lua_State *L)
 {
 	int program = check_program(L, 1)->fd;
@@ -125,6 +125,7 @@ static int attach_uprobe(lua_State *L)
 	    .offset = (__u64)luaL_checkinteger(L, 4),
 	    .is_return = lua_toboolean(L, 5),
 	    .pid = (pid_t)luaL_checkinteger(L, 6),
+	    .name = luaL_optstring(L, 7, luaL_checkstring(L, 2)),
 	};
 	struct diagnostic *why = new_diagnostic(L);
 	struct link_handle *self = new_link(L);

@@ -18,9 +18,10 @@ int link__attach_raw_tracepoint(int program_fd, const char *name, struct diagnos
 
 struct probe {
 	const char *path;     /* uprobe: executable or library, as the calling process sees it */
+	const char *name;     /* uprobe: what messages call it */
 	const char *function; /* kprobe: always; uprobe: NULL where the offset alone says it */
 	__u64 offset;	      /* behind the function's start, or without one in the file */
-	bool is_return;	      /* on return from the function; no offset then */
+	bool is_return;	      /* on return from the function; no offset from its start then */
 	pid_t pid;	      /* uprobe: only this process; 0: all */
 };
 

@@ -5,14 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/perf_event.h>
 #include <bpf/bpf.h>
 
+#include "core/code.h"
+#include "core/feature.h"
+#include "core/kallsyms.h"
 #include "core/link.h"
-#include "core/symbol.h"
 #include "core/tracefs.h"
 
 #define DEVICES "/sys/bus/event_source/devices/"
@@ -101,23 +102,42 @@ int link__attach_tracepoint(int program_fd, const char *category, const char *na
 
 static int check_probe(const struct probe *probe, struct diagnostic *why)
 {
-	if (probe->is_return && probe->offset)
+	if (probe->is_return && probe->function && probe->offset)
 		return diagnostic__fail(why, -EINVAL, "a return probe takes no offset");
 	return 0;
 }
 
 static int explain_kprobe(int err, const struct probe *probe, struct diagnostic *why)
 {
+	struct kernel_function function;
+
+	if (err == -EADDRNOTAVAIL && !kallsyms__function(probe->function, &function) &&
+	    function.count > 1)
+		return diagnostic__fail(why, err, "the kernel has %u functions of the name %s",
+					function.count, probe->function);
 	if (err == -ENOENT)
 		return diagnostic__fail(why, err, "the kernel has no function %s", probe->function);
-	if (err == -EADDRNOTAVAIL)
+	if (err == -EADDRNOTAVAIL || (err == -EINVAL && !probe->offset))
 		return diagnostic__fail(why, err, "the kernel allows no probe on %s",
 					probe->function);
-	if (probe->offset && (err == -EINVAL || err == -EILSEQ))
+	if (err == -EINVAL || err == -EILSEQ)
 		return diagnostic__fail(why, err,
 					"offset %llu of %s is not where an instruction begins",
 					probe->offset, probe->function);
 	return diagnostic__fail(why, err, "cannot probe %s: %s", probe->function, strerror(-err));
+}
+
+/* The kernel would go on counting into whatever function comes next. */
+static int check_end(const struct probe *probe, struct diagnostic *why)
+{
+	struct kernel_function function;
+
+	if (!probe->offset || kallsyms__function(probe->function, &function) || !function.size ||
+	    probe->offset < function.size)
+		return 0;
+	return diagnostic__fail(why, -EINVAL,
+				"offset %llu lies behind the end of %s, which has %llu bytes",
+				probe->offset, probe->function, function.size);
 }
 
 int link__attach_kprobe(int program_fd, const struct probe *probe, struct diagnostic *why)
@@ -128,12 +148,16 @@ int link__attach_kprobe(int program_fd, const struct probe *probe, struct diagno
 
 	if (err)
 		return err;
+	err = feature__event_source("kprobe", why);
+	if (err)
+		return err;
 	err = read_source("kprobe", &attributes.type, &return_bit);
-	if (err == -ENOENT)
-		return diagnostic__fail(why, -EOPNOTSUPP, "this kernel has no kprobes");
 	if (err)
 		return diagnostic__fail(why, err, "the kernel's kprobe events are out of reach: %s",
 					strerror(-err));
+	err = check_end(probe, why);
+	if (err)
+		return err;
 	attributes.config = probe->is_return ? return_bit : 0;
 	attributes.config1 = (__u64)(unsigned long)probe->function;
 	attributes.config2 = probe->offset;
@@ -143,53 +167,30 @@ int link__attach_kprobe(int program_fd, const struct probe *probe, struct diagno
 	return link_event(program_fd, event, why);
 }
 
-/* The kernel takes any offset and lets a probe behind the end never fire. */
-static int find_place(const struct probe *probe, __u64 *offset, struct diagnostic *why)
-{
-	struct stat status;
-	int err;
-
-	*offset = 0;
-	if (stat(probe->path, &status))
-		return diagnostic__fail(why, -errno, "cannot open %s: %s", probe->path,
-					strerror(errno));
-	if (!S_ISREG(status.st_mode))
-		return diagnostic__fail(why, -EINVAL, "%s is not a regular file", probe->path);
-	if (probe->function) {
-		err = symbol__file_offset(probe->path, probe->function, offset, why);
-		if (err)
-			return err;
-	}
-	*offset += probe->offset;
-	if (*offset >= (__u64)status.st_size)
-		return diagnostic__fail(why, -EINVAL, "offset %llu lies behind the end of %s",
-					*offset, probe->path);
-	return 0;
-}
-
 static int explain_uprobe(int err, const struct probe *probe, __u64 offset, struct diagnostic *why)
 {
 	if (err == -ESRCH)
 		return diagnostic__fail(why, err, "there is no process %d", (int)probe->pid);
 	if (err == -EINVAL || err == -EOPNOTSUPP || err == -EIO)
 		return diagnostic__fail(why, err, "no probe can stand at offset %#llx of %s",
-					offset, probe->path);
-	return diagnostic__fail(why, err, "cannot probe %s: %s", probe->path, strerror(-err));
+					offset, probe->name);
+	return diagnostic__fail(why, err, "cannot probe %s: %s", probe->name, strerror(-err));
 }
 
 int link__attach_uprobe(int program_fd, const struct probe *probe, struct diagnostic *why)
 {
+	const struct code_place place = {probe->path, probe->name, probe->function, probe->offset};
 	struct perf_event_attr attributes = {};
 	__u64 return_bit, offset;
 	int event, err = check_probe(probe, why);
 
 	if (!err)
-		err = find_place(probe, &offset, why);
+		err = feature__event_source("uprobe", why);
+	if (!err)
+		err = code__find(&place, &offset, why);
 	if (err)
 		return err;
 	err = read_source("uprobe", &attributes.type, &return_bit);
-	if (err == -ENOENT)
-		return diagnostic__fail(why, -EOPNOTSUPP, "this kernel has no uprobes");
 	if (err)
 		return diagnostic__fail(why, err, "the kernel's uprobe events are out of reach: %s",
 					strerror(-err));

@@ -1,11 +1,9 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/btf.h"
 #include "core/symbol.h"
@@ -191,100 +189,4 @@ const struct global *symbols__global(const struct symbols *symbols, const char *
 		if (!strcmp(symbols->globals[i].name, name))
 			return &symbols->globals[i];
 	return NULL;
-}
-
-/* uprobes count in the file, symbols in memory: the segment that loads the one tells the other. */
-static int to_file_offset(Elf *elf, __u64 address, __u64 *offset)
-{
-	size_t count;
-
-	if (elf_getphdrnum(elf, &count))
-		return -ENOEXEC;
-	for (size_t i = 0; i < count; i++) {
-		GElf_Phdr segment;
-
-		if (!gelf_getphdr(elf, (int)i, &segment) || segment.p_type != PT_LOAD ||
-		    !(segment.p_flags & PF_X))
-			continue;
-		if (address >= segment.p_vaddr && address < segment.p_vaddr + segment.p_memsz) {
-			*offset = address - segment.p_vaddr + segment.p_offset;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-/* Defined functions only; "malloc@@VERSION" in a full symbol table counts as malloc. */
-static bool is_function(Elf *elf, const GElf_Shdr *header, const GElf_Sym *symbol, const char *name)
-{
-	int type = GELF_ST_TYPE(symbol->st_info);
-	size_t length = strlen(name);
-	const char *found;
-
-	if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol->st_shndx == SHN_UNDEF)
-		return false;
-	found = elf_strptr(elf, header->sh_link, symbol->st_name);
-	return found && !strncmp(found, name, length) &&
-	       (found[length] == '\0' || found[length] == '@');
-}
-
-/* The exported one, if a local one has the name too. */
-static bool find_function(Elf *elf, GElf_Word table_type, const char *name, GElf_Sym *best)
-{
-	Elf_Scn *section = NULL;
-	bool found = false;
-
-	while ((section = elf_nextscn(elf, section))) {
-		Elf_Data *data = elf_getdata(section, NULL);
-		GElf_Shdr header;
-		GElf_Sym symbol;
-
-		if (!data || !gelf_getshdr(section, &header) || header.sh_type != table_type)
-			continue;
-		for (int i = 0; gelf_getsym(data, i, &symbol); i++) {
-			if (!is_function(elf, &header, &symbol, name))
-				continue;
-			if (!found || GELF_ST_BIND(symbol.st_info) == STB_GLOBAL)
-				*best = symbol;
-			found = true;
-		}
-	}
-	return found;
-}
-
-static int locate(Elf *elf, const char *path, const char *name, __u64 *offset,
-		  struct diagnostic *why)
-{
-	GElf_Sym symbol;
-
-	if (!elf || elf_kind(elf) != ELF_K_ELF)
-		return diagnostic__fail(why, -ENOEXEC, "%s is not an ELF file", path);
-	if (!find_function(elf, SHT_DYNSYM, name, &symbol) &&
-	    !find_function(elf, SHT_SYMTAB, name, &symbol))
-		return diagnostic__fail(why, -ENOENT, "%s has no function %s", path, name);
-	if (GELF_ST_TYPE(symbol.st_info) == STT_GNU_IFUNC) /* its code only chooses, once */
-		return diagnostic__fail(
-		    why, -EOPNOTSUPP,
-		    "%s in %s stands for one of several functions, chosen at run "
-		    "time; probe that one",
-		    name, path);
-	if (to_file_offset(elf, symbol.st_value, offset))
-		return diagnostic__fail(why, -ENOENT, "%s in %s lies in no executable segment",
-					name, path);
-	return 0;
-}
-
-int symbol__file_offset(const char *path, const char *name, __u64 *offset, struct diagnostic *why)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
-	Elf *elf;
-
-	if (fd < 0)
-		return diagnostic__fail(why, -errno, "cannot open %s: %s", path, strerror(errno));
-	elf_version(EV_CURRENT);
-	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-	err = locate(elf, path, name, offset, why);
-	elf_end(elf);
-	close(fd);
-	return err;
 }

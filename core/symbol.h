@@ -1,4 +1,4 @@
-/* ELF symbols: what libbpf does not tell of an object, and where a traced function is. */
+/* ELF symbols: what libbpf does not tell of an object. */
 #ifndef CORE_SYMBOL_H
 #define CORE_SYMBOL_H
 
@@ -25,12 +25,5 @@ int symbols__read(struct symbols *symbols, const struct image *image);
 void symbols__free(struct symbols *symbols);
 
 const struct global *symbols__global(const struct symbols *symbols, const char *name);
-
-/*
- * Where function `name` begins in the executable or library `path`, as an offset into the file,
- * which is what uprobes take. -ENOENT: no such function; the message says what is wrong in every
- * case.
- */
-int symbol__file_offset(const char *path, const char *name, __u64 *offset, struct diagnostic *why);
 
 #endif

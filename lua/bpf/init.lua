@@ -2,8 +2,8 @@
 
 -- Loaded when first named: a script that only talks to the daemon never maps libbpf.
 local modules = {
-  "btf", "chain", "client", "error", "json", "layout", "link", "map", "network", "object", "pin",
-  "program", "verdict",
+  "btf", "chain", "client", "error", "features", "json", "layout", "link", "map", "network",
+  "object", "pin", "program", "verdict",
 }
 
 local is_module = {}

@@ -61,7 +61,7 @@ function link.kprobe(program, options)
 end
 
 local uprobe_options <const> = {
-  path = true, fn_name = true, offset = true, retprobe = true, pid = true,
+  path = true, fn_name = true, offset = true, retprobe = true, pid = true, name = true,
 }
 
 ---@class bpf.uprobe_options
@@ -70,6 +70,7 @@ local uprobe_options <const> = {
 ---@field offset integer? behind the function, or without one in the file
 ---@field retprobe boolean?
 ---@field pid integer? else every process
+---@field name string? what errors call the file; its path when left out
 
 ---@param program bpf.program
 ---@param options bpf.uprobe_options
@@ -81,7 +82,7 @@ function link.uprobe(program, options)
     error("a uprobe needs fn_name, offset or both", 2)
   end
   return core.link.uprobe(program, options.path, options.fn_name, options.offset or 0,
-    options.retprobe, options.pid or 0)
+    options.retprobe, options.pid or 0, options.name)
 end
 
 ---The function is the one that the program was loaded for (`object:as`, or its section).

@@ -84,7 +84,7 @@ describe("a link", function()
   it("probes functions of the kernel, or says that this one has no kprobes", function()
     local link, err = bpf.link.kprobe(programs.probe, { fn_name = "try_to_wake_up" })
     if not link then
-      assert.equal("this kernel has no kprobes", err.message)
+      assert.matches("^this kernel has no kprobes", err.message)
       return
     end
     link:close()

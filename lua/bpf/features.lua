@@ -1,0 +1,102 @@
+-- What this kernel and this build offer, found out by trying, and the one set of words for what
+-- they do not: loads that cannot be are refused with the same.
+
+local chain = require "bpf.chain"
+local core = require "bpf.core"
+
+local feature <const> = core.feature
+
+local features = {}
+
+local advice <const> = "`bpfctl features` shows what there is"
+
+-- Any of these failing is the reason.
+local function all_of(...)
+  for _, probe in ipairs { ... } do
+    local good, err = probe()
+    if not good then return nil, err end
+  end
+  return true
+end
+
+local function program(kind)
+  return function() return feature.program(kind) end
+end
+
+local function source(name)
+  return function() return feature.event_source(name) end
+end
+
+local function link(kind)
+  return function() return feature.link(kind) end
+end
+
+local function engine(name, kind)
+  return function() return chain.engine(name).available(kind) end
+end
+
+local function type_row(name, ...)
+  local probes <const> = { ... }
+  return { kind = "type", name = name, probe = function() return all_of(table.unpack(probes)) end }
+end
+
+local function row(kind, name, probe) return { kind = kind, name = name, probe = probe } end
+
+-- In the order in which they are shown. Types are those of `load-from-file`.
+local rows <const> = {
+  type_row("xdp", program "xdp"),
+  type_row("tc", program "tc"),
+  type_row("tcx", program "tc", link "tcx"),
+  type_row("tracepoint", program "tracepoint", link "perf_event"),
+  type_row("kprobe", source "kprobe", program "kprobe", link "perf_event"),
+  type_row("uprobe", source "uprobe", program "kprobe", link "perf_event"),
+  type_row("fentry", program "fentry"),
+  type_row("fexit", program "fexit"),
+  row("engine", "fuse xdp", engine("fuse", "xdp")),
+  row("engine", "fuse tc", engine("fuse", "tc")),
+  row("engine", "freplace xdp", engine("freplace", "xdp")),
+  row("engine", "freplace tc", engine("freplace", "tc")),
+  row("link", "xdp", link "xdp"),
+  row("link", "tcx", link "tcx"),
+  row("link", "perf_event", link "perf_event"),
+  row("link", "kprobe_multi", link "kprobe_multi"),
+  row("link", "uprobe_multi", link "uprobe_multi"),
+  row("kernel", "raw_tracepoint", program "raw_tracepoint"),
+  row("kernel", "btf", feature.btf),
+}
+
+--- Whether programs of an attach type can run here.
+---@param type_name string  as in bpf.attach
+---@return true? available
+---@return bpf.error? err   with the reason, EOPNOTSUPP
+function features.type(type_name)
+  for _, known in ipairs(rows) do
+    if known.kind == "type" and known.name == type_name then
+      local good, err = known.probe()
+      if good then return true end
+      return nil, err:with_advice(advice)
+    end
+  end
+  error("there is no attach type " .. tostring(type_name), 2)
+end
+
+---@class bpf.feature
+---@field kind "type"|"engine"|"link"|"kernel"
+---@field name string
+---@field available boolean
+---@field reason string?   why it is not available
+
+--- Everything, tried anew.
+---@return bpf.feature[]
+function features.list()
+  local found = {}
+  for place, known in ipairs(rows) do
+    local good, err = known.probe()
+    found[place] = {
+      kind = known.kind, name = known.name, available = good == true, reason = err and err.message,
+    }
+  end
+  return found
+end
+
+return features
