@@ -56,6 +56,16 @@ static int open_file(lua_State *L)
 	return taken(L, handle, fd < 0 ? -errno : fd, "open", path);
 }
 
+/* open_below(root, path) -> descriptor of what a process with that root directory sees there */
+static int open_below(lua_State *L)
+{
+	int root = check_descriptor_number(L, 1);
+	const char *path = luaL_checkstring(L, 2);
+	struct descriptor_handle *handle = new_descriptor(L);
+
+	return taken(L, handle, system_open_below(root, path), "open", path);
+}
+
 /* descriptor(number) -> descriptor, which owns the number from now on */
 static int adopt_descriptor(lua_State *L)
 {
@@ -456,6 +466,7 @@ static const luaL_Reg functions[] = {
     {"lock", lock},
     {"make_directory", make_directory},
     {"open", open_file},
+    {"open_below", open_below},
     {"path_of", path_of},
     {"pipe", make_pipe},
     {"place_mount", place_mount},

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "core/system.h"
 
@@ -25,6 +27,17 @@ ssize_t system_descriptor_path(int fd, char *path, size_t size)
 		return -errno;
 	path[length] = '\0';
 	return length;
+}
+
+int system_open_below(int root, const char *path)
+{
+	struct open_how how = {
+	    .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
 }
 
 int system_write(int fd, const char *bytes, size_t size)

@@ -15,6 +15,12 @@
 ssize_t system_descriptor_path(int fd, char *path, size_t size);
 
 /*
+ * Opens a file for reading as a process sees it whose root directory is `root`: absolute links and
+ * `..` stay below. Returns the descriptor.
+ */
+int system_open_below(int root, const char *path);
+
+/*
  * Copies a regular file, from its beginning, into sealed memory that nobody can change any more.
  * -EISDIR or -EINVAL for what is no regular file, -EFBIG above limit bytes. Returns the new
  * descriptor.

@@ -199,9 +199,8 @@ NONE
     assert.equal([[
  Priority:      50
  Iface:         eth0
- Position:      0
  Direction:     in]], rows_of {
-      type = "tcx", iface = "eth0", priority = 50, position = 0, direction = "ingress",
+      type = "tcx", iface = "eth0", priority = 50, direction = "ingress",
     })
   end)
 

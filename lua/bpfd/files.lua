@@ -98,6 +98,20 @@ function files.target(request, attach)
   return file
 end
 
+local function is_same(facts, others)
+  return facts.inode == others.inode and facts.device == others.device
+end
+
+-- The kernel's word or, where that is no path (net:[4026532008]), the client's if it leads there.
+local function netns_path(netns, asked)
+  local path, err = system.path_of(netns)
+  if not path then return nil, err end
+  if path:sub(1, 1) == "/" or not asked or asked:sub(1, 1) ~= "/" then return path end
+  local found <close> = system.open(asked, "path")
+  local facts <const> = found and system.facts(found)
+  return facts and is_same(facts, system.facts(netns)) and asked or path
+end
+
 local function open_netns(request, attach)
   if attach.netns_fd ~= nil then return request:descriptor(attach.netns_fd) end
   if request.peer.uid ~= 0 then
@@ -117,11 +131,11 @@ function files.netns(request, attach)
   attach.netns_fd = nil
   local own <close> = assert(system.open "/proc/self/ns/net")
   local own_facts, facts = system.facts(own), system.facts(netns)
-  if facts and facts.inode == own_facts.inode and facts.device == own_facts.device then
+  if facts and is_same(facts, own_facts) then
     attach.netns = nil
     return false
   end
-  attach.netns, err = system.path_of(netns)
+  attach.netns, err = netns_path(netns, attach.netns)
   if not attach.netns then return nil, err end
   return netns
 end

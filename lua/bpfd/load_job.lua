@@ -230,6 +230,9 @@ local function work(plan)
   plan.progress(1)
   local good
   good, err = find_place(plan)
+  if good and not is_chained[plan.note.attach.type] then
+    good, err = bpf.features.type(plan.note.attach.type)
+  end
   if not good then return nil, err end
   if is_chained[plan.note.attach.type] then return load_chained(plan, sealed) end
   local object

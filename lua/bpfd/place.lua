@@ -6,11 +6,12 @@ local error_object = require "bpf.error"
 
 local place = {}
 
--- A namespace by its path, if it is still the one that was meant.
-local function open_netns(path)
-  local netns, err = core.system.open(path)
-  if not netns then return nil, err end
-  return netns
+local function enter(attach, netns)
+  local good, err = bpf.network.enter(netns:fd())
+  if good then return true end
+  return nil, error_object.new { code = err.code,
+    message = err.code == "EINVAL" and attach.netns .. " is no network namespace"
+      or ("cannot enter the network namespace %s: %s"):format(attach.netns, err.message) }
 end
 
 --- Enters the namespace of an attach table; the job stays in it.
@@ -18,13 +19,11 @@ end
 ---@param netns table?  descriptor of the client's
 ---@return true? ok, bpf.error? err
 function place.enter(attach, netns)
-  if not netns and not attach.netns then return true end
-  local err
-  if not netns then
-    netns, err = open_netns(attach.netns)
-    if not netns then return nil, err:because("entering the network namespace") end
-  end
-  return bpf.network.enter(netns:fd())
+  if netns then return enter(attach, netns) end
+  if not attach.netns then return true end
+  local opened <close>, err = core.system.open(attach.netns)
+  if not opened then return nil, err:because("entering the network namespace") end
+  return enter(attach, opened)
 end
 
 --- The interface's number in the namespace that the job is in.

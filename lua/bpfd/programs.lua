@@ -13,7 +13,7 @@ local unload_job = require "bpfd.unload_job"
 
 local programs = {}
 
-local is_chained <const> = { xdp = true, tc = true }
+local is_ordered <const> = { xdp = true, tc = true, tcx = true }
 
 local function refusal(code, message, advice)
   return nil, error_object.new { code = code, message = message, advice = advice }
@@ -21,7 +21,7 @@ end
 
 -- Both directions of an interface share its clsact. Namespaces other than ours share one lock.
 local function hook_key(attach)
-  if not is_chained[attach.type] then return nil end
+  if not is_ordered[attach.type] then return nil end
   if attach.netns then return attach.type .. ":other namespaces" end
   return ("%s:%d"):format(attach.type, attach.ifindex)
 end

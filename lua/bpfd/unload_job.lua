@@ -2,11 +2,14 @@
 -- no change of a chain.
 
 local bpf = require "bpf"
+local uv = require "luv"
 local chain_change = require "bpfd.chain_change"
 local place = require "bpfd.place"
 local tree = require "bpfd.tree"
 
 local unload_job = {}
+
+local MOST_WAITED <const> = 500 * 1000000 -- nanoseconds
 
 local function without(members, id)
   local rest = {}
@@ -47,6 +50,31 @@ local function leave_chain(plan)
     plan.engine_options)
 end
 
+-- TCX programs stop at once, others some time after the last pin of their links is gone.
+local function unlink(plan)
+  local path <const> = plan.dirs:program(plan.id) .. "/link"
+  local link <close> = plan.note.attach.type == "tcx" and bpf.link.open_pin(path) or nil
+  local info = link and link:info()
+  if info and not info.severed then
+    local good, err = link:detach()
+    if not good then return nil, err end
+  end
+  local good, err = bpf.pin.unlink(path)
+  if good or err.code == "ENOENT" then return true end
+  return nil, err
+end
+
+-- Once the kernel has let go of the program nothing of it runs any more. Somebody else may hold it.
+local function await_end(id)
+  local deadline <const> = uv.hrtime() + MOST_WAITED
+  repeat
+    local program <close> = bpf.program.open_id(id)
+    if not program then return end
+    program:close()
+    uv.sleep(1)
+  until uv.hrtime() > deadline
+end
+
 local function work(plan)
   local manifest, err
   if plan.hook_name then
@@ -55,14 +83,15 @@ local function work(plan)
     bpf.chain.settle() -- a packet in the member may be about to tail-call through a pinned map
   else
     local good
-    good, err = bpf.pin.unlink(plan.dirs:program(plan.id) .. "/link")
-    if not good and err.code ~= "ENOENT" then return nil, err end
+    good, err = unlink(plan)
+    if not good then return nil, err end
   end
   for _, directory in ipairs(plan.drop) do
     local good
     good, err = bpf.pin.remove_tree(directory)
     if not good then return nil, err end
   end
+  if not plan.hook_name then await_end(plan.id) end
   return { manifest = manifest or nil }
 end
 
