@@ -106,7 +106,7 @@ describe("the store", function()
   local function put(id, fields, hook)
     local note = { name = "pass", type = "xdp", attach = { type = "xdp" } }
     for key, value in pairs(fields or {}) do note[key] = value end
-    opened:put_program(id, note, hook)
+    opened:put_program(id, note, hook, { object = "{}", attach = "{}" })
   end
 
   it("gives back what it was given", function()

@@ -64,6 +64,19 @@ function json.unsigned(bits)
   return setmetatable({ bits }, unsigned_meta)
 end
 
+local raw_meta = { __name = "bpf.json.raw" }
+
+function raw_meta:__tojson() return self[1] end
+
+--- A value that has its JSON form already.
+---@param text string
+function json.raw(text) return setmetatable({ text }, raw_meta) end
+
+--- A text in quotes.
+---@param text string
+---@return string
+function json.quote(text) return dkjson.quotestring(text) end
+
 -- Integers from 2^63 on would be read as floats. They travel through the parser as marked strings.
 local mark <const> = "\0unsigned:"
 
@@ -135,7 +148,8 @@ end
 
 -- Gives every object inside its keys in order, unknown ones and the user's own by name.
 local function sort_keys(value, of_user)
-  if type(value) ~= "table" or value == json.null or getmetatable(value) == unsigned_meta then
+  if type(value) ~= "table" or value == json.null or getmetatable(value) == unsigned_meta
+      or getmetatable(value) == raw_meta then
     return
   end
   for key, inner in pairs(value) do sort_keys(inner, key == "metadata" or key == "global") end

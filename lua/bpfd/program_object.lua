@@ -15,51 +15,66 @@ end
 
 local chain_types <const> = { xdp = true, tc = true }
 
--- The interface's name of now; in other namespaces, or when it is gone, the one it had at the load.
-local function present_name(attach)
-  if attach.netns or not attach.ifindex then return attach.iface end
-  return bpf.network.name(attach.ifindex) or attach.iface
-end
-
 local attach_fields <const> = {
   xdp = { "netns" }, tc = { "netns" }, tcx = { "netns" },
   uprobe = { "fn_name", "pid", "container_pid" },
 }
 
-local function attach_object(row, chain)
+local function attach_text(note)
   local attach = {}
-  for key, value in pairs(row.note.attach) do attach[key] = value end
-  for _, key in ipairs(attach_fields[row.type] or {}) do attach[key] = absent(attach[key]) end
-  if attach.iface then attach.iface = present_name(row.note.attach) end
-  if chain_types[row.type] then
-    attach.position = absent(row.position)
-    attach.engine = absent(chain and chain.engine)
-    if row.type == "xdp" then attach.xdp_mode = absent(chain and chain.xdp_mode) end
-  end
-  attach.hook = nil
-  return attach
+  for key, value in pairs(note.attach) do attach[key] = value end
+  for _, key in ipairs(attach_fields[note.type] or {}) do attach[key] = absent(attach[key]) end
+  attach.hook, attach.iface = nil, nil
+  return json.encode(attach)
 end
 
-local function chain_of(daemon, row, chains)
-  if not row.hook then return nil end
-  if not chains then return daemon.store:chain(row.hook) end
-  chains[row.hook] = chains[row.hook] or daemon.store:chain(row.hook)
-  return chains[row.hook]
-end
-
---- What a list shows of one of ours.
----@param daemon table
----@param row table  of the store
----@param chains table?  what is known already of their chains, where there are many programs
-function program_object.listed(daemon, row, chains)
-  local note <const> = row.note
-  return {
-    id = row.id, name = note.name, type = row.type, managed = true,
+--- What of a listed object never changes, as JSON: so that lists are made of ready texts.
+---@param id integer
+---@param note table  what its record keeps
+---@return { object: string, attach: string }
+function program_object.fixed(id, note)
+  return { attach = attach_text(note), object = json.encode {
+    id = id, name = note.name, type = note.type, managed = true,
     loaded_at = time.text(note.loaded_at), metadata = json.object(note.metadata or {}),
-    attach = attach_object(row, chain_of(daemon, row, chains)),
     label = absent(note.label), declared_by = absent(note.declared_by),
     persist = note.persist == true,
-  }
+  } }
+end
+
+local function quoted(value)
+  return value == nil and "null" or json.quote(value)
+end
+
+local function chain_of(daemon, hook, chains)
+  if not hook then return nil end
+  chains[hook] = chains[hook] or daemon.store:chain(hook)
+  return chains[hook]
+end
+
+-- Names of interfaces, and where a member stands, are of now.
+local function attach_now(daemon, row, chains)
+  local parts = { row.attach:sub(1, -2) }
+  if row.iface then
+    -- elsewhere, and when it is gone, it has the name that it had at the load
+    local name = row.ifindex and bpf.network.name(row.ifindex)
+    parts[#parts + 1] = ',"iface":' .. quoted(name or row.iface)
+  end
+  if chain_types[row.type] then
+    local chain = chain_of(daemon, row.hook, chains) or {}
+    parts[#parts + 1] = (',"position":%s,"engine":%s'):format(row.position or "null",
+      quoted(chain.engine))
+    if row.type == "xdp" then parts[#parts + 1] = ',"xdp_mode":' .. quoted(chain.xdp_mode) end
+  end
+  return table.concat(parts) .. "}"
+end
+
+--- What a list shows of one of ours, as JSON.
+---@param daemon table
+---@param row table    of the store
+---@param chains table  what is known already of their chains; filled
+---@return string
+function program_object.listed(daemon, row, chains)
+  return ('%s,"attach":%s}'):format(row.object:sub(1, -2), attach_now(daemon, row, chains))
 end
 
 local function add_details(object, daemon, row)
@@ -102,7 +117,7 @@ function program_object.whole(daemon, row)
   local info
   info, err = program:info()
   if not info then return nil, err end
-  local object = program_object.listed(daemon, row)
+  local object = json.decode(program_object.listed(daemon, row, {}), { null = true })
   add_details(object, daemon, row)
   object.kernel = kernel_object(info, row)
   return object

@@ -151,7 +151,8 @@ end
 
 local function remember(daemon, request, result)
   local good, err = daemon.store:change(function()
-    daemon.store:put_program(result.id, result.note, result.hook)
+    daemon.store:put_program(result.id, result.note, result.hook,
+      program_object.fixed(result.id, result.note))
     if result.manifest then daemon.store:put_chain(result.hook, result.manifest) end
     return true
   end)

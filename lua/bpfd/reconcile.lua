@@ -2,6 +2,7 @@
 
 local job = require "bpfd.job"
 local log = require "bpfd.log"
+local program_object = require "bpfd.program_object"
 local reconcile_job = require "bpfd.reconcile_job"
 local tree = require "bpfd.tree"
 
@@ -13,7 +14,8 @@ local function put(daemon, program)
     log.error("the record of program %d cannot be read: %s", program.id, tostring(err))
     return
   end
-  daemon.store:put_program(program.id, note, program.hook)
+  daemon.store:put_program(program.id, note, program.hook,
+    program_object.fixed(program.id, note))
 end
 
 local function put_all(daemon, found)

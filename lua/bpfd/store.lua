@@ -5,10 +5,11 @@ local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
 
-local VERSION <const> = 1
+local VERSION <const> = 2
 local BUSY <const> = 500 -- milliseconds that the loop may stand still for somebody who reads along
 
 local schema <const> = [[
+DROP TABLE IF EXISTS programs;
 CREATE TABLE programs (
   id INTEGER PRIMARY KEY,       -- the kernel's
   boot_id TEXT NOT NULL,
@@ -16,17 +17,22 @@ CREATE TABLE programs (
   hook TEXT,                    -- of members of chains
   position INTEGER,
   map_owner_id INTEGER,
+  iface TEXT,
+  ifindex INTEGER,              -- of the daemon's own network namespace
   persist INTEGER NOT NULL,
-  note TEXT NOT NULL            -- JSON: everything else, as in the member record
+  note TEXT NOT NULL,           -- JSON: everything else, as in the member record
+  object TEXT NOT NULL,         -- JSON: the object in lists, as far as it never changes
+  attach TEXT NOT NULL          -- JSON: its attach, likewise
 ) STRICT;
 CREATE INDEX programs_by_hook ON programs (hook, position);
 CREATE INDEX programs_by_owner ON programs (map_owner_id);
-CREATE TABLE persistent (       -- loaded with persist before the last boot
+CREATE TABLE IF NOT EXISTS persistent (       -- loaded with persist before the last boot
   old_id INTEGER NOT NULL,
   boot_id TEXT NOT NULL,
   note TEXT NOT NULL,
   UNIQUE (old_id, boot_id)
 ) STRICT;
+DROP TABLE IF EXISTS chains;
 CREATE TABLE chains (
   hook TEXT PRIMARY KEY,
   boot_id TEXT NOT NULL,
@@ -50,7 +56,7 @@ local function set_up(database)
   local version, err = read_version(database)
   if not version then return nil, err end
   if version == VERSION then return true end
-  if version ~= 0 then
+  if version > VERSION then
     return nil, error_object.new { code = "EPROTO",
       message = ("it is of version %d, which a newer bpfd has written"):format(version) }
   end
@@ -113,11 +119,10 @@ function store:program(id)
   return program_of(statement(self, "SELECT * FROM programs WHERE id = ?"):row(id))
 end
 
---- Rows by id, one at a time: no list of all of them is ever held.
+--- Rows by id, one at a time, without the notes: no list of all of them is ever held.
 function store:programs()
-  local next_row, state, start, closing =
-    statement(self, "SELECT * FROM programs ORDER BY id"):rows()
-  return function() return program_of(next_row()) end, state, start, closing
+  return statement(self, [[SELECT id, type, hook, position, map_owner_id, iface, ifindex,
+      object, attach FROM programs ORDER BY id]]):rows()
 end
 
 --- Ids of the programs that are members of the hook's chain, in running order.
@@ -147,11 +152,14 @@ end
 ---@param id integer
 ---@param note table  type, map_owner_id, persist and everything that a record keeps
 ---@param hook string?
-function store:put_program(id, note, hook)
+---@param shown { object: string, attach: string }  what of it is shown and never changes, as JSON
+function store:put_program(id, note, hook, shown)
   return assert(statement(self, [[INSERT OR REPLACE INTO programs
-      (id, boot_id, type, hook, map_owner_id, persist, note) VALUES (?, ?, ?, ?, ?, ?, ?)]])
-    :run(id, self.boot_id, note.type, hook, note.map_owner_id, note.persist == true,
-      json.encode(note)))
+      (id, boot_id, type, hook, map_owner_id, iface, ifindex, persist, note, object,
+        attach) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]])
+    :run(id, self.boot_id, note.type, hook, note.map_owner_id, note.attach.iface,
+      not note.attach.netns and note.attach.ifindex or nil,
+      note.persist == true, json.encode(note), shown.object, shown.attach))
 end
 
 function store:remove_program(id)

@@ -4,6 +4,7 @@ local attach_check = require "bpf.attach"
 local bpf = require "bpf"
 local error_object = require "bpf.error"
 local field = require "bpf.field"
+local json = require "bpf.json"
 local program_object = require "bpfd.program_object"
 local program_types = require "bpf.program_types"
 local programs = require "bpfd.programs"
@@ -131,12 +132,13 @@ local function wanted_metadata(params)
   end
 end
 
+-- Ours are ready texts; so are the others made, to stand among them in order.
 local function add_foreign(list, own, types)
   for id in bpf.program.each() do
     local found <close> = not own[id] and bpf.program.open_id(id) or nil
     local info = found and found:info()
     if info and (not types or types[info.type]) then
-      table.insert(list, program_object.foreign(info, false))
+      table.insert(list, { id = id, text = json.encode(program_object.foreign(info, false)) })
     end
   end
   table.sort(list, function(a, b) return a.id < b.id end)
@@ -154,12 +156,14 @@ program["program.list"] = {
     local list, own, chains = {}, {}, {}
     for row in daemon.store:programs() do
       own[row.id] = true
-      if (not types or types[row.type]) and (not matches or matches(row.note.metadata or {})) then
-        table.insert(list, program_object.listed(daemon, row, chains))
+      if (not types or types[row.type]) and (not matches
+          or matches(json.decode(row.object).metadata)) then
+        table.insert(list, { id = row.id, text = program_object.listed(daemon, row, chains) })
       end
     end
     if params.all == true and not matches then add_foreign(list, own, types) end
-    return { programs = list }
+    for place, item in ipairs(list) do list[place] = item.text end
+    return { programs = json.raw("[" .. table.concat(list, ",") .. "]") }
   end,
 }
 
