@@ -6,7 +6,7 @@ set -eu
 build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
 libsqlite3-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
 demo="$build iproute2 util-linux"
-test="$demo lua-busted lua-check clang-format"
+test="$demo lua-busted lua-check clang-format bpftool"
 bench="$demo bpftool"
 vm="$test qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring"
 

@@ -11,7 +11,8 @@ local function temporary_directory()
 end
 
 local function open_descriptors()
-  local listing <close> = io.popen("ls /proc/" .. io.open("/proc/self/stat"):read("n") .. "/fd")
+  local stat <close> = assert(io.open("/proc/self/stat"))
+  local listing <close> = io.popen("ls /proc/" .. stat:read("n") .. "/fd")
   local count = 0
   for _ in listing:lines() do count = count + 1 end
   return count
