@@ -55,6 +55,7 @@ Commands:
   list             List the eBPF programs that bpfd has loaded
   get              Show what bpfd and the kernel know of a program
   pull-bytecode    Fetch an image with bytecode for loads to come
+  features         Show what this kernel and bpfd offer, and why not the rest
   help             Print this page, or that of the command behind it
 
 Options:
@@ -67,7 +68,7 @@ Options:
 ]]
 
 local commands <const> = {
-  "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode",
+  "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "features",
 }
 local types <const> = {
   "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "fentry", "fexit",

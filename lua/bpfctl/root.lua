@@ -7,13 +7,16 @@ local modules <const> = {
   list = "list",
   get = "get",
   ["pull-bytecode"] = "pull_bytecode",
+  features = "features",
 }
 
 return {
   name = "bpfctl",
   summary = "Load, list and unload eBPF programs through bpfd",
   noun = "command",
-  commands = { "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode" },
+  commands = {
+    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "features",
+  },
   find = function(name)
     local module <const> = modules[name]
     return module and require("bpfctl.commands." .. module)

@@ -175,29 +175,51 @@ function draw.program(program, style)
   return ours .. "\n" .. section("Kernel State", kernel_rows(program.kernel or {}), style)
 end
 
-local columns <const> = { "Program ID", "Name", "Type", "Load Time" }
-
---- `list`.
-function draw.programs(programs)
-  local rows, widths = { columns }, {}
-  for _, program in ipairs(programs) do
-    rows[#rows + 1] = {
-      shown(program.id), printable(program.name or ""), shown(program.type),
-      shown_time(program.loaded_at),
-    }
-  end
-  for column = 1, #columns do
-    widths[column] = 0
+-- Columns as wide as their widest cell; nothing stands behind the last one.
+local function columns_of(titles, rows)
+  local widths = {}
+  for column = 1, #titles do
+    widths[column] = width_of(titles[column])
     for _, row in ipairs(rows) do
       widths[column] = math.max(widths[column], width_of(row[column]))
     end
   end
-  local lines = {}
-  for i, row in ipairs(rows) do
-    lines[i] = (" %s  %s  %s  %s\n"):format(padded(row[1], widths[1]), padded(row[2], widths[2]),
-      padded(row[3], widths[3]), row[4])
+  local function line(row)
+    local cells = {}
+    for column = 1, #titles do cells[column] = padded(row[column], widths[column]) end
+    return " " .. table.concat(cells, "  "):gsub(" +$", "") .. "\n"
   end
+  local lines = { line(titles) }
+  for _, row in ipairs(rows) do lines[#lines + 1] = line(row) end
   return table.concat(lines)
+end
+
+local program_columns <const> = { "Program ID", "Name", "Type", "Load Time" }
+
+--- `list`.
+function draw.programs(programs)
+  local rows = {}
+  for i, program in ipairs(programs) do
+    rows[i] = {
+      shown(program.id), printable(program.name or ""), shown(program.type),
+      shown_time(program.loaded_at),
+    }
+  end
+  return columns_of(program_columns, rows)
+end
+
+local feature_columns <const> = { "Kind", "Name", "Available", "Reason" }
+
+--- `features`.
+function draw.features(found)
+  local rows = {}
+  for i, feature in ipairs(found.features) do
+    rows[i] = {
+      shown(feature.kind), shown(feature.name), feature.available and "yes" or "no",
+      printable(feature.reason or ""),
+    }
+  end
+  return columns_of(feature_columns, rows)
 end
 
 return draw

@@ -1,8 +1,11 @@
--- system.status and request.cancel.
+-- system.status, system.features and request.cancel.
 
+local bpf = require "bpf"
 local core = require "bpf.core"
 local error_object = require "bpf.error"
+local json = require "bpf.json"
 local job = require "bpfd.job"
+local uv = require "luv"
 
 local system = {}
 
@@ -14,6 +17,19 @@ system["system.status"] = {
       boot_id = daemon.store.boot_id, run_dir = daemon.run_dir, state_dir = daemon.state_dir,
       config = daemon.config_path, programs = daemon.store:count "programs",
       chains = daemon.store:count "chains", jobs = job.count(),
+    }
+  end,
+}
+
+-- In a job: it loads programs.
+system["system.features"] = {
+  parameters = {},
+  run = function(_, request)
+    local found, err = request:run(function() return bpf.features.list() end, {})
+    if not found then return nil, err end
+    for _, feature in ipairs(found) do feature.reason = feature.reason or json.null end
+    return {
+      version = core.system.version, kernel = uv.os_uname().release, features = found,
     }
   end,
 }
