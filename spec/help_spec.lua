@@ -71,7 +71,7 @@ local commands <const> = {
   "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "features",
 }
 local types <const> = {
-  "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "fentry", "fexit",
+  "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "raw_tracepoint", "fentry", "fexit",
 }
 
 describe("help", function()

@@ -14,6 +14,11 @@ local function check_tracepoint(value)
   return "must be CATEGORY/NAME, as in sched/sched_switch"
 end
 
+local function check_raw_tracepoint(value)
+  if not value:find "/" then return nil end
+  return "must be the tracepoint's name alone, as in sched_switch"
+end
+
 local iface = { name = "iface", kind = "string", required = true }
 local priority = {
   name = "priority", kind = "integer", required = true, minimum = 0, maximum = int_max,
@@ -60,12 +65,17 @@ attach.types = {
     retprobe, process "pid", process "container_pid",
     { name = "target_fd", kind = "descriptor" },
   },
+  raw_tracepoint = {
+    { name = "tracepoint", kind = "string", required = true, check = check_raw_tracepoint },
+  },
   fentry = { fn_name(true) },
   fexit = { fn_name(true) },
 }
 
 --- All names, in the order in which they are shown.
-attach.names = { "xdp", "tc", "tcx", "tracepoint", "kprobe", "uprobe", "fentry", "fexit" }
+attach.names = {
+  "xdp", "tc", "tcx", "tracepoint", "raw_tracepoint", "kprobe", "uprobe", "fentry", "fexit",
+}
 
 --- What no single field can tell.
 ---@param checked table

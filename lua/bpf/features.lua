@@ -48,6 +48,7 @@ local rows <const> = {
   type_row("tc", program "tc"),
   type_row("tcx", program "tc", link "tcx"),
   type_row("tracepoint", program "tracepoint", link "perf_event"),
+  type_row("raw_tracepoint", program "raw_tracepoint"),
   type_row("kprobe", source "kprobe", program "kprobe", link "perf_event"),
   type_row("uprobe", source "uprobe", program "kprobe", link "perf_event"),
   type_row("fentry", program "fentry"),
@@ -61,7 +62,6 @@ local rows <const> = {
   row("link", "perf_event", link "perf_event"),
   row("link", "kprobe_multi", link "kprobe_multi"),
   row("link", "uprobe_multi", link "uprobe_multi"),
-  row("kernel", "raw_tracepoint", program "raw_tracepoint"),
   row("kernel", "btf", feature.btf),
 }
 

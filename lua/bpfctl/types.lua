@@ -6,7 +6,9 @@ local field = require "bpf.field"
 local types = {}
 
 -- In the order of the guide, then ours.
-types.names = { "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "fentry", "fexit" }
+types.names = {
+  "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "raw_tracepoint", "fentry", "fexit",
+}
 
 local summaries <const> = {
   xdp = "Run an eBPF program on the XDP hook of an interface",
@@ -15,6 +17,7 @@ local summaries <const> = {
   kprobe = "Run an eBPF program as kprobe or kretprobe of a kernel function",
   uprobe = "Run an eBPF program as uprobe or uretprobe of a program or library",
   tcx = "Run an eBPF program on a TCX link of its own, in one direction of an interface",
+  raw_tracepoint = "Run an eBPF program on a tracepoint, with its raw arguments",
   fentry = "Run an eBPF program when a kernel function is entered",
   fexit = "Run an eBPF program when a kernel function returns",
 }
@@ -49,6 +52,8 @@ local texts <const> = {
   ["tc.proceed_on"] = proceed_on:format("ok", "pipe"),
   ["uprobe.fn_name"] = "Function to probe\n"
     .. "Without it --offset counts from the start of the file.",
+  ["raw_tracepoint.tracepoint"] = "Tracepoint to run the program on, by its name alone\n"
+    .. "Example: --tracepoint sched_switch",
   ["kprobe.offset"] = "Bytes behind the start of the function\n"
     .. "Not allowed with --retprobe.",
 }

@@ -17,6 +17,10 @@ function attach_of.tracepoint(program, attach)
   return bpf.link.tracepoint(program, { category = category, name = name })
 end
 
+function attach_of.raw_tracepoint(program, attach)
+  return bpf.link.raw_tracepoint(program, { name = attach.tracepoint })
+end
+
 function attach_of.kprobe(program, attach)
   return bpf.link.kprobe(program, {
     fn_name = attach.fn_name, offset = attach.offset, retprobe = attach.retprobe,

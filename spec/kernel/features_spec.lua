@@ -46,6 +46,7 @@ describe("features", function()
     kprobe = { "on_kprobe", { "kprobe", "-f", "HERE" } },
     uprobe = { "on_uprobe", { "uprobe", "-f", "getpriority", "-t", "libc" } },
     tracepoint = { "on_tracepoint", { "tracepoint", "-t", probe.tracepoint } },
+    raw_tracepoint = { "on_raw_tracepoint", { "raw_tracepoint", "-t", "sys_enter" } },
     fentry = { "on_fentry", { "fentry", "-f", "HERE" } },
     fexit = { "on_fexit", { "fexit", "-f", "HERE" } },
     tcx = { "on_packet", { "tcx", "-d", "ingress", "-i", "lo", "-p", "1" } },

@@ -5,6 +5,7 @@
 
 volatile const __u32 ONLY_PID = 0; /* tracing: count this process alone; 0 counts all */
 volatile const __u64 STEP = 1;
+volatile const __s64 CALL = -1;    /* raw tracepoint sys_enter: count this system call alone */
 volatile const __s32 VERDICT = TC_ACT_UNSPEC;
 
 struct {
@@ -34,6 +35,12 @@ SEC("tracepoint")
 int on_tracepoint(void *ctx)
 {
 	return count_process();
+}
+
+SEC("raw_tracepoint")
+int on_raw_tracepoint(struct bpf_raw_tracepoint_args *ctx)
+{
+	return CALL < 0 || ctx->args[1] == CALL ? count_process() : 0;
 }
 
 SEC("kprobe")

@@ -18,6 +18,12 @@ end
 
 probe.tracepoint = "syscalls/sys_enter_getpriority"
 
+-- getpriority's number
+local numbers <const> = { x86_64 = 140, aarch64 = 141, riscv64 = 141 }
+
+---With this, on_raw_tracepoint on the tracepoint sys_enter counts getpriority alone.
+probe.call = assert(numbers[uv.os_uname().machine])
+
 -- What the kernel's own part of the call is named, by architecture.
 local function find_function()
   local known = { __x64_sys_getpriority = true, __arm64_sys_getpriority = true,
@@ -55,13 +61,15 @@ loaded.__index = loaded
 local made = 0
 
 ---The line that loads `name`, with its own STEP, for events of one process only.
----@param options { pid: integer?, global: string[]? }  pid: this process when left out, 0 for all
+---@param options { pid: integer?, call: integer?, global: string[]? }  pid: this process when left
+---out, 0 for all
 ---@return string[] arguments, integer step
 function probe.line(name, type_words, options)
   made = made + 1
   local step = 1000 + made
   local line = { "load-from-file", "-p", probe.object, "-n", name,
     "-g", ("STEP=u64:%d"):format(step), ("ONLY_PID=u32:%d"):format(options.pid or probe.pid) }
+  if options.call then line[#line + 1] = ("CALL=i64:%d"):format(options.call) end
   table.move(options.global or {}, 1, #(options.global or {}), #line + 1, line)
   table.move(type_words, 1, #type_words, #line + 1, line)
   return line, step
@@ -103,12 +111,14 @@ end
 ---@return string
 function loaded:expected(rows)
   local time = self.bpfd:check("list"):match("\n " .. self.id .. " [^\n]*  (%S+)\n")
-  local pid = self.options.pid or probe.pid
+  local pid <const>, call <const> = self.options.pid or probe.pid, self.options.call
   return expected.loaded({
     name = self.name, path = uv.fs_realpath(probe.object), used_by = self.id,
     maps = ("%s/fs/maps/%s"):format(self.bpfd.run_dir, self.id),
-    global = ("ONLY_PID=%s\nSTEP=%s"):format(hex("<I4", pid), hex("<I8", self.step)),
-  }, rows) .. "\n" .. expected.kernel_state(self.bpfd, self.id, self.name, self.type_words[1], time)
+    global = (call and ("CALL=%s\n"):format(hex("<i8", call)) or "")
+      .. ("ONLY_PID=%s\nSTEP=%s"):format(hex("<I4", pid), hex("<I8", self.step)),
+  }, rows) .. "\n" .. expected.kernel_state(self.bpfd, self.id, self.name:sub(1, 15),
+    self.type_words[1], time)
 end
 
 return probe

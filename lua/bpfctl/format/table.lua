@@ -57,6 +57,7 @@ local type_rows <const> = {
   tc = { priority, iface, position, direction, proceed_on },
   tcx = { priority, iface, direction },
   tracepoint = { { "Tracepoint:", "tracepoint" } },
+  raw_tracepoint = { { "Tracepoint:", "tracepoint" } },
   kprobe = { { "Probe Type:", probe_type "k" }, function_name, offset },
   uprobe = {
     { "Probe Type:", probe_type "u" }, function_name, offset, { "Target:", "target" },
