@@ -51,7 +51,7 @@ int database__open(const char *path, int busy_ms, sqlite3 **database)
 	if (code == SQLITE_OK) {
 		sqlite3_busy_timeout(*database, busy_ms);
 		code = sqlite3_exec(*database,
-				    "PRAGMA cache_size = -256;"
+				    "PRAGMA cache_size = -64;"
 				    "PRAGMA foreign_keys = ON;"
 				    "PRAGMA journal_mode = WAL;"
 				    "PRAGMA synchronous = NORMAL;",

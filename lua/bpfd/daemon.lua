@@ -92,11 +92,21 @@ local function open_doors(self)
   return true
 end
 
+-- Jobs are forks: a module that is here already need not be loaded by each of them.
+local function load_what_jobs_need()
+  for _, name in ipairs { "chain", "link", "map", "network", "object", "pin", "program" } do
+    require("bpf." .. name)
+  end
+  require "bpf.chain.fuse"
+  require "bpf.chain.hook"
+end
+
 --- Opens everything that a daemon needs.
 ---@param options { config: table, config_path: string, run_dir: string, state_dir: string }
 ---@return table? daemon, bpf.error? err
 function daemon.start(options)
   core.system.raise_descriptor_limit()
+  load_what_jobs_need()
   local self = setmetatable({ config = options.config, config_path = options.config_path }, daemon)
   local good, err = open_parts(self, options)
   if good then return self end
