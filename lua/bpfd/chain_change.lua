@@ -169,7 +169,7 @@ function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
   local build
   build, err = bpf.chain.engine(manifest.engine).build(hook, members, options)
   if not build then return nil, err end
-  manifest.segments = build.segments
+  manifest.segments, manifest.tail_callers = build.segments, build.tail_callers
   local directory, head = pin_chain(dirs, hook_name, build, manifest)
   if not directory then return nil, head end
   local good, mode = commit(dirs, hook_name, hook, build, state)

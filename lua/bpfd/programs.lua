@@ -186,6 +186,10 @@ function programs.load(daemon, request, wish)
   end
   if not id then return nil, err end
   log.info("program %d: %s, %s, for user %d", id, wish.name, wish.attach.type, request.peer.uid)
+  local tail_callers <const> = result and result.manifest and result.manifest.tail_callers or {}
+  if #tail_callers > 1 then
+    log.warning("%s on one hook share a packet's 33 tail calls", table.concat(tail_callers, ", "))
+  end
   return program_object.whole(daemon, daemon.store:program(id))
 end
 
