@@ -105,6 +105,10 @@ int feature__program(const char *name, struct diagnostic *why)
 		close(fd);
 	if (fd >= 0 || is_about_function(kind, log))
 		return 0;
+	if (fd == -EPERM && !*log) /* the words of a load that is refused so */
+		return diagnostic__fail(
+		    why, -EOPNOTSUPP, "this kernel, or a lack of privilege, forbids %s programs",
+		    kind->type == BPF_PROG_TYPE_TRACING ? "tracing (fentry, fexit)" : name);
 	log[strcspn(log, "\n")] = '\0';
 	return diagnostic__fail(
 	    why, -EOPNOTSUPP, "this kernel refuses %s programs: BPF_PROG_LOAD says %s%s%s", name,

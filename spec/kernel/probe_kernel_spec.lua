@@ -170,7 +170,7 @@ describe("a program that traces the kernel", function()
     it("is refused as " .. kind .. " on what is no function with types", function()
       local reason = probe.missing(kind)
       if reason then
-        assert_refused(1, "this kernel refuses " .. kind .. " programs", "on_" .. kind,
+        assert_refused(1, "forbids tracing %(fentry, fexit%) programs", "on_" .. kind,
           kind, "-f", here)
         return
       end

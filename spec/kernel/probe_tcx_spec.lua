@@ -22,8 +22,10 @@ describe("tcx", function()
     pair.near:close()
   end)
 
-  before_each(function() before, running = residue.scan(bpfd), {} end)
+  -- a namespace is a slow thing to look through, for specs that are skipped
+  before_each(function() before, running = not reason and residue.scan(bpfd), {} end)
   after_each(function()
+    if reason then return end
     for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
     for _, one in ipairs(running) do one:close() end
     assert.equal(before, residue.settled(bpfd, before))
@@ -55,11 +57,13 @@ describe("tcx", function()
 
   if reason then
     it("is refused by a kernel that has none", function()
+      local clean <const> = residue.scan(bpfd)
       local line = probe.line("on_packet", words(1), { pid = 0 })
       local result = bpfd:bpfctl(table.unpack(line))
       assert.equal(1, result.exit)
       assert.equal("", result.stdout)
       assert.matches("^bpfctl: [^\n]*this kernel has no TCX[^\n]*\n$", result.stderr)
+      assert.equal(clean, residue.settled(bpfd, clean))
     end)
   end
 
