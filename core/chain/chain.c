@@ -77,38 +77,59 @@ int chain__set_member(struct chain *chain, __u32 index, int program_fd, __u32 ma
 	return check_member(chain, &slot->member, failure);
 }
 
-static int compare_maps(const void *a, const void *b)
+/* Where the map is in the ascending list, or where it belongs. */
+static __u32 place_of_map(const struct chain *chain, __u32 id)
 {
-	__u32 left = ((const struct chain_map *)a)->id, right = ((const struct chain_map *)b)->id;
+	__u32 low = 0, high = chain->map_cnt;
 
-	return left < right ? -1 : left > right;
+	while (low < high) {
+		__u32 middle = (low + high) / 2;
+
+		if (chain->maps[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 const struct chain_map *chain__map(const struct chain *chain, __u32 id)
 {
-	struct chain_map key = {.id = id};
+	__u32 place = place_of_map(chain, id);
 
-	if (!chain->map_cnt)
-		return NULL;
-	return bsearch(&key, chain->maps, chain->map_cnt, sizeof(key), compare_maps);
+	return place < chain->map_cnt && chain->maps[place].id == id ? &chain->maps[place] : NULL;
+}
+
+static int make_room(struct chain *chain)
+{
+	__u32 room = chain->map_room ? chain->map_room * 2 : 64;
+	struct chain_map *maps;
+
+	if (chain->map_cnt < chain->map_room)
+		return 0;
+	maps = realloc(chain->maps, room * sizeof(*maps));
+	if (!maps)
+		return -ENOMEM;
+	chain->maps = maps;
+	chain->map_room = room;
+	return 0;
 }
 
 int chain__add_map(struct chain *chain, int fd, struct diagnostic *failure)
 {
 	struct bpf_map_info info = {0};
-	__u32 size = sizeof(info);
-	struct chain_map *maps;
+	__u32 size = sizeof(info), place;
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &size))
 		return diagnostic__fail(failure, -errno, "cannot ask the kernel about a map");
 	if (chain__map(chain, info.id))
 		return 0;
-	maps = realloc(chain->maps, (chain->map_cnt + 1) * sizeof(*maps));
-	if (!maps)
+	if (make_room(chain))
 		return diagnostic__fail(failure, -ENOMEM, "no memory");
-	chain->maps = maps;
-	maps[chain->map_cnt++] = (struct chain_map){.id = info.id, .type = info.type, .fd = fd};
-	qsort(maps, chain->map_cnt, sizeof(*maps), compare_maps);
+	place = place_of_map(chain, info.id);
+	memmove(&chain->maps[place + 1], &chain->maps[place],
+		(chain->map_cnt++ - place) * sizeof(*chain->maps));
+	chain->maps[place] = (struct chain_map){.id = info.id, .type = info.type, .fd = fd};
 	return 0;
 }
 

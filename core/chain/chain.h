@@ -38,6 +38,7 @@ struct chain {
 	__u32 member_cnt;
 	struct chain_map *maps; /* ascending by id */
 	__u32 map_cnt;
+	__u32 map_room;
 };
 
 /* Allocates room for members; returns 0, -E2BIG or -ENOMEM with the failure set. */
