@@ -1,4 +1,6 @@
+#include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +23,48 @@ void prepared_program__free(struct prepared_program *self)
 	free(self);
 }
 
-int prepared_program__read_stack(struct prepared_program *self, const char *log)
+/* "stack depth 8+48+0": the main function's first */
+static bool read_sum(struct prepared_program *self, const char *log)
 {
 	const char *line = strstr(log, "stack depth ");
 	char *end;
 
-	if (!line)
-		return -ENOENT;
+	if (!line || !isdigit((unsigned char)line[strlen("stack depth ")]))
+		return false;
 	self->stack_main = (__u32)strtoul(line + strlen("stack depth "), &end, 10);
 	self->stack_below_cnt = 0;
 	while (*end == '+' && self->stack_below_cnt < 256)
 		self->stack_below[self->stack_below_cnt++] = (__u32)strtoul(end + 1, &end, 10);
-	return 0;
+	return true;
+}
+
+/* Since 7.2 a line each: "subprog 1 (name) static insns_self 6 insns_total 38 stack 8" */
+static bool read_lines(struct prepared_program *self, const char *log)
+{
+	__u32 cnt = 0;
+
+	for (const char *line = log; line; line = strchr(line, '\n')) {
+		unsigned int number, depth;
+
+		line += *line == '\n';
+		if (sscanf(line, "subprog %u (%*[^)]) %*s insns_self %*u insns_total %*u stack %u",
+			   &number, &depth) != 2 ||
+		    number != cnt || cnt > 256)
+			continue;
+		if (number)
+			self->stack_below[number - 1] = depth;
+		else
+			self->stack_main = depth;
+		cnt++;
+	}
+	if (cnt)
+		self->stack_below_cnt = cnt - 1;
+	return cnt;
+}
+
+int prepared_program__read_stack(struct prepared_program *self, const char *log)
+{
+	return read_sum(self, log) || read_lines(self, log) ? 0 : -ENOENT;
 }
 
 /* The BTF as the kernel took it: libbpf may have sanitized what the object holds. Needs no

@@ -34,7 +34,7 @@ struct prepared_program {
 
 void prepared_program__free(struct prepared_program *prepared);
 
-/* Reads "stack depth a+b+c" out of a verifier log of level 4. -ENOENT: the log has no such line. */
+/* Reads the stack depths out of a verifier log of level 4. -ENOENT: it does not tell them. */
 int prepared_program__read_stack(struct prepared_program *prepared, const char *log);
 
 struct bpf_program;

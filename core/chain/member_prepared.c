@@ -9,6 +9,8 @@
 
 #include "core/chain/member.h"
 
+#define MAX_STACK 512
+
 /* BTF takes C identifiers only, ELF symbols may be anything ("f.constprop.0"). */
 static void copy_identifier(char *to, const char *from)
 {
@@ -80,8 +82,40 @@ static int copy_instructions(const struct prepared_program *prepared, struct mem
 }
 
 /*
+ * How deep the function visibly reaches into its stack: through the frame pointer, or a copy of it
+ * with something subtracted. What it indexes with variables is not seen.
+ */
+static __u32 visible_depth(const struct member *member, const struct member_function *function)
+{
+	unsigned int copies = 1 << BPF_REG_10;
+	int deepest = 0;
+
+	for (__u32 i = function->start; i < function->end; i++) {
+		const struct bpf_insn *insn = &member->insns[i];
+		__u8 class = BPF_CLASS(insn->code);
+		int offset = 0;
+
+		if (class == BPF_LDX && copies & 1 << insn->src_reg)
+			offset = insn->off;
+		else if ((class == BPF_ST || class == BPF_STX) && copies & 1 << insn->dst_reg)
+			offset = insn->off;
+		else if (insn->code == (BPF_ALU64 | BPF_ADD | BPF_K) && copies & 1 << insn->dst_reg)
+			offset = insn->imm;
+		if (offset < deepest)
+			deepest = offset;
+		if (insn->code == (BPF_ALU64 | BPF_MOV | BPF_X) && insn->src_reg == BPF_REG_10)
+			copies |= 1 << insn->dst_reg;
+		else if (class != BPF_ST && class != BPF_STX && class != BPF_JMP &&
+			 class != BPF_JMP32 && insn->dst_reg != BPF_REG_10)
+			copies &= ~(1 << insn->dst_reg);
+	}
+	return deepest < -MAX_STACK ? MAX_STACK : -deepest;
+}
+
+/*
  * The verifier lists depths by function. Functions that it removed as dead are missing there, and
- * then nobody knows whose depth is whose: each gets the deepest.
+ * then nobody knows whose depth is whose: each gets the deepest. Kernels whose log we cannot read
+ * leave zeros, hence the second look.
  */
 static void copy_depths(const struct prepared_program *prepared, struct member *member)
 {
@@ -92,10 +126,13 @@ static void copy_depths(const struct prepared_program *prepared, struct member *
 		if (prepared->stack_below[i] > deepest)
 			deepest = prepared->stack_below[i];
 	for (__u32 i = 0; i < member->function_cnt; i++) {
+		__u32 visible = visible_depth(member, &member->functions[i]);
 		__u32 depth = i == 0 ? prepared->stack_main : deepest;
 
 		if (i && exact)
 			depth = prepared->stack_below[i - 1];
+		if (visible > depth)
+			depth = visible;
 		member->functions[i].stack = (depth + 7) / 8 * 8;
 	}
 }
