@@ -4,7 +4,7 @@ local chain = require "bpf.chain"
 local model = require "spec.support.chain_model"
 local support = require "spec.support.chain"
 
-local CHAINS <const> = tonumber(os.getenv "BPFD_CHAINS") or 300
+local CHAINS <const> = tonumber(os.getenv "BPFD_CHAINS") or 1000
 local FIRST_SEED <const> = tonumber(os.getenv "BPFD_SEED") or os.time()
 local ROUNDS <const> = 4
 local INSTANCES <const> = 2
