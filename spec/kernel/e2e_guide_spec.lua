@@ -187,6 +187,50 @@ describe("the guide's lines", function()
     assert.is_truthy(refused.stderr:find "^bpfctl: ")
   end)
 
+  -- of each page: its usage line, and the words that begin its lines, in the guide's order
+  for line, page in pairs {
+    ["bpfctl --help"] = { "bpfctl <COMMAND>", "load-from-file", "load-from-image", "unload",
+      "list", "get", "pull-bytecode", "help", "-h, --help", "-V, --version" },
+    ["bpfctl load-from-file --help"] = {
+      "bpfctl load-from-file [OPTIONS] --path <PATH> --name <NAME> <COMMAND>",
+      "xdp", "tc", "tracepoint", "kprobe", "uprobe", "help", "-p, --path <PATH>",
+      "-n, --name <NAME>", "-g, --global <GLOBAL>...", "-m, --metadata <METADATA>",
+      "--map-owner-id <MAP_OWNER_ID>", "-h, --help" },
+    ["bpfctl load-from-image --help"] = {
+      "bpfctl load-from-image [OPTIONS] --image-url <IMAGE_URL> <COMMAND>",
+      "-i, --image-url <IMAGE_URL>", "-r, --registry-auth <REGISTRY_AUTH>",
+      "-p, --pull-policy <PULL_POLICY>", "-n, --name <NAME>", "-g, --global <GLOBAL>...",
+      "-m, --metadata <METADATA>", "--map-owner-id <MAP_OWNER_ID>", "-h, --help" },
+    ["bpfctl load-from-file xdp --help"] = {
+      "bpfctl load-from-file --path <PATH> --name <NAME> xdp [OPTIONS] --iface <IFACE> "
+        .. "--priority <PRIORITY>",
+      "-i, --iface <IFACE>", "-p, --priority <PRIORITY>", "--proceed-on <PROCEED_ON>...",
+      "[possible values: aborted, drop, pass, tx, redirect, dispatcher_return]",
+      "[default: pass, dispatcher_return]", "-h, --help" },
+    ["bpfctl load-from-file tc -h"] = {
+      "bpfctl load-from-file --path <PATH> --name <NAME> tc [OPTIONS] --direction <DIRECTION> "
+        .. "--iface <IFACE> --priority <PRIORITY>",
+      "-d, --direction <DIRECTION>", "[possible values: ingress, egress]", "-i, --iface <IFACE>",
+      "-p, --priority <PRIORITY>", "--proceed-on <PROCEED_ON>...",
+      "[possible values: unspec, ok, reclassify, shot, pipe, stolen, queued,",
+      "[default: ok, pipe, dispatcher_return]", "-h, --help" },
+    ["bpfctl pull-bytecode --help"] = {
+      "bpfctl pull-bytecode [OPTIONS] --image-url <IMAGE_URL>", "-i, --image-url <IMAGE_URL>",
+      "-r, --registry-auth <REGISTRY_AUTH>", "-p, --pull-policy <PULL_POLICY>", "-h, --help" },
+  } do
+    it("help: " .. line, function()
+      local printed = paste("%s", line)
+      local usage = "\nUsage: " .. page[1] .. "\n------\n"
+      local _, from = printed:find(usage, 1, true)
+      assert(from, printed)
+      for i = 2, #page do
+        local _, stop = printed:find("\n *" .. page[i]:gsub("%p", "%%%0"), from)
+        assert(stop, page[i] .. " is missing, or not in its place:\n" .. printed)
+        from = stop
+      end
+    end)
+  end
+
   it("say of the image commands that they are not there yet", function()
     for _, line in ipairs {
       "bpfctl load-from-image --image-url quay.io/bpfd-bytecode/xdp_pass:latest xdp \z
