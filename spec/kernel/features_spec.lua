@@ -3,6 +3,7 @@ local bpf = require "bpf"
 local daemon = require "spec.support.daemon"
 local dkjson = require "dkjson"
 local probe = require "spec.support.probe"
+local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 local uv = require "luv"
 
@@ -65,6 +66,21 @@ describe("features", function()
       else
         bpfd:check("unload", (result.stdout:match "\n ID: +(%d+)\n"))
       end
+    end)
+  end
+
+  -- what the kernel tells, out of sight: as in a container without it
+  for hidden, told in pairs {
+    ["/sys/kernel/btf"] = { "fentry", "this kernel does not tell its types (BTF): no "
+      .. "/sys/kernel/btf/vmlinux" },
+    ["/sys/bus/event_source"] = { "uprobe", "the kernel's event sources are out of sight: no "
+      .. "/sys/bus/event_source/devices" },
+  } do
+    it("say what is missing without " .. hidden, function()
+      local script = ("io.write(select(2, require('bpf.features').type '%s').message)"):format(
+        told[1])
+      assert.equal(told[2], process.check { "unshare", "--mount", "sh", "-c",
+        'mount -t tmpfs tmpfs "$1" && exec lua5.4 -e "$2"', "sh", hidden, script })
     end)
   end
 
