@@ -223,8 +223,10 @@ describe("the server", function()
       one:send(text .. "\n")
       assert.equal(-32600, one:message().error.code)
     end
-    one:send '{"jsonrpc":"2.0","id":1,"method":"echo","params":[1]}\n'
-    assert.equal(-32602, one:message().error.code)
+    for _, params in ipairs { "[1]", '"x"', "7", "true" } do
+      one:send('{"jsonrpc":"2.0","id":1,"method":"echo","params":' .. params .. "}\n")
+      assert.equal(-32602, one:message().error.code)
+    end
   end)
 
   it("hangs up on a request larger than the limit, finished or not", function()

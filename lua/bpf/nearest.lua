@@ -1,5 +1,7 @@
 -- The known name that a wrong one probably meant.
 
+local LONGEST <const> = 64 -- bytes of a word that are looked at: it may be a stranger's, of any size
+
 -- Edits (a changed, missing, extra or swapped letter) that lead from one word to the other.
 local function distance(a, b)
   local before, previous = {}, {}
@@ -24,7 +26,7 @@ end
 ---@param names string[]
 ---@return string?
 return function(name, names)
-  local wanted <const> = name:lower():gsub("_", "-")
+  local wanted <const> = name:sub(1, LONGEST):lower():gsub("_", "-")
   local best, fewest
   for _, candidate in ipairs(names) do
     local edits = distance(wanted, (candidate:lower():gsub("_", "-")))

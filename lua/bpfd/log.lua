@@ -7,6 +7,8 @@ local log = {}
 local priorities <const> = { error = 3, warning = 4, info = 6, debug = 7 }
 log.levels = { "error", "warning", "info", "debug" }
 
+local LONGEST <const> = 4096 -- bytes of a line: some are a client's own words, of any size
+
 local threshold = priorities.info
 
 -- systemd names the stream that it has given us, so that a shell's redirection is not taken for it.
@@ -28,7 +30,9 @@ local function write(level, format, ...)
   local text = select("#", ...) > 0 and format:format(...) or format
   local prefix = to_journal and ("<%d>"):format(priority) or ("bpfd: %s: "):format(level)
   -- One line of the log is one event, whatever an error's text contains.
-  system.write(2, prefix .. text:gsub("[%c]+", " ") .. "\n")
+  text = text:gsub("[%c]+", " ")
+  if #text > LONGEST then text = text:sub(1, LONGEST) .. " [...]" end
+  system.write(2, prefix .. text .. "\n")
 end
 
 for level in pairs(priorities) do

@@ -98,7 +98,9 @@ local function check_request(self, message, listener)
   if message.jsonrpc ~= "2.0" or type(name) ~= "string" or not id_is_good then
     return nil, refusal("EBADMSG", "not a JSON-RPC 2.0 request"), -32600
   end
-  if params ~= nil and not json.is_object(params) and next(params) ~= nil then
+  local is_object <const> = type(params) == "table"
+    and (json.is_object(params) or next(params) == nil)
+  if params ~= nil and not is_object then
     return nil, refusal("EINVAL", "params must be an object"), -32602
   end
   local method = self.methods[name]
