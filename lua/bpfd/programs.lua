@@ -120,7 +120,7 @@ local function run_unload(daemon, request, row)
     drop = directories_to_drop(daemon, row) }
   local outcome, err, died = request:run(function() return unload_job.run(plan) end, {})
   if died then
-    reconcile.settle(daemon, died, row.hook, row.id)
+    reconcile.settle(daemon, died, plan)
     if daemon.store:program(row.id) then return nil, err end
     outcome = { settled = true }
   end

@@ -61,12 +61,11 @@ end
 --- After a job that died: what it did is either done and known, or gone.
 ---@param daemon table
 ---@param died integer  its pid
----@param hook_name string?
----@param id integer?   program that it was to unload
+---@param unloading { id: integer, hook_name: string?, drop: string[] }?  if that was its work
 ---@return integer? kept  the program that it had loaded, if that is in force
-function reconcile.settle(daemon, died, hook_name, id)
+function reconcile.settle(daemon, died, unloading)
   local found, err = job.run(function()
-    return reconcile_job.settle(daemon.directories, died, hook_name, id)
+    return reconcile_job.settle(daemon.directories, died, unloading)
   end)
   if not found then
     log.error("what a dead job left behind could not be removed: %s", tostring(err))
@@ -82,7 +81,7 @@ function reconcile.settle(daemon, died, hook_name, id)
   end)
   for name in pairs(found.chains) do daemon.hooks:hold(name) end
   local kept <const> = found.kept[1]
-  return kept and kept.id ~= id and kept.id or nil
+  return kept and not unloading and kept.id or nil
 end
 
 return reconcile

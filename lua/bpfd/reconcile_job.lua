@@ -107,17 +107,25 @@ local function is_member(manifest, id)
   return false
 end
 
+-- What it had staged; maps that were published already, before their program came into its place.
+local function drop_staged(dirs, pid)
+  for _, id in ipairs(tree.ids(dirs:staging(pid))) do bpf.pin.remove_tree(dirs:maps(id)) end
+  bpf.pin.remove_tree(dirs:staging(pid))
+end
+
 --- What one job left behind when it was killed or died. Its locks are still held.
 ---@param dirs table
 ---@param pid integer
----@param hook_name string?   that it changed, where that is known
----@param id integer?         program that it unloaded
+---@param unloading { id: integer, hook_name: string?, drop: string[] }?  if that was its work:
+---  drop are the directories that go with the program
 ---@return { kept: { id: integer, hook: string? }[], gone: integer[],
 ---  chains: table<string, table|false> }
-function reconcile_job.settle(dirs, pid, hook_name, id)
+function reconcile_job.settle(dirs, pid, unloading)
+  local id <const> = unloading and unloading.id
+  local hook_name <const> = unloading and unloading.hook_name
   local home <close> = assert(core.system.open "/proc/self/ns/net")
   local result = { kept = {}, gone = {}, chains = {} }
-  bpf.pin.remove_tree(dirs:staging(pid))
+  drop_staged(dirs, pid)
   local programs <const> = in_hands(dirs, pid, id)
   local hooks = { [hook_name or false] = hook_name }
   for _, program in ipairs(programs) do
@@ -135,8 +143,10 @@ function reconcile_job.settle(dirs, pid, hook_name, id)
       table.insert(result.kept, { id = program.id, hook = program.hook })
     else
       table.insert(result.gone, program.id)
-      bpf.pin.remove_tree(dirs:program(program.id))
-      if program.id ~= id then bpf.pin.remove_tree(dirs:maps(program.id)) end
+      local drop = { dirs:program(program.id), dirs:maps(program.id) }
+      for _, path in ipairs(program.id == id and unloading.drop or drop) do
+        bpf.pin.remove_tree(path)
+      end
     end
   end
   return result
