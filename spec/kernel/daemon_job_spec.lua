@@ -1,3 +1,4 @@
+local uv = require "luv"
 local core = require "bpf.core"
 local json = require "bpf.json"
 local daemon = require "spec.support.daemon"
@@ -43,6 +44,14 @@ describe("work that takes long", function()
 
   local function wait_for_job()
     assert.is_true(process.eventually(function() return jobs() > 0 end, 2000))
+  end
+
+  -- Whether there was one.
+  local function kill_job()
+    local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
+    local file <close> = assert(io.open(path))
+    local child = math.tointeger(tonumber((file:read "a"):match "%d+"))
+    return child ~= nil and core.system.kill(child, "KILL") == true
   end
 
   local function answers(client, count)
@@ -123,14 +132,42 @@ describe("work that takes long", function()
     local client = rpc.connect(served)
     begin_load(client)
     wait_for_job()
-    local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
-    local file <close> = assert(io.open(path))
-    local child = assert(math.tointeger(tonumber((file:read "a"):match "%d+")))
-    core.system.kill(child, "KILL")
+    assert.is_true(kill_job())
     local answer = answers(client, 1)[1]
     assert.equal("EFAULT", answer.error.data.code)
     assert.matches("signal 9", answer.error.message)
     client:close()
+  end)
+
+  it("is either done or has never been, at whatever moment its process dies", function()
+    local kinds <const> = {
+      { name = "count_xdp", attach = { type = "xdp", iface = "veth0", priority = 9 } },
+      { name = "count_tc",
+        attach = { type = "tc", iface = "veth0", direction = "ingress", priority = 9 } },
+      { name = "count_call",
+        attach = { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } },
+    }
+    for moment = 0, 44 do -- milliseconds, modulo what a load or an unload takes
+      local client = rpc.connect(served)
+      begin_load(client, kinds[moment % 3 + 1])
+      uv.sleep(moment % 17)
+      kill_job()
+      local loaded = answers(client, 1)[1].result
+      if loaded then
+        ask(client, 2, "program.unload", { id = loaded.id })
+        uv.sleep(moment % 11)
+        kill_job()
+        assert.truthy(answers(client, 1)[1])
+      end
+      client:close()
+      local list = assert(rpc.call(served, "program.list")).programs
+      for _, program in ipairs(list) do
+        if loaded and program.id == loaded.id then
+          assert(rpc.call(served, "program.unload", { id = program.id }))
+        end
+      end
+      assert.equal(rpc.masked(before), rpc.masked(residue.settled(served, before)))
+    end
   end)
 
   it("holds up neither the changes of other hooks nor each other's answers", function()
