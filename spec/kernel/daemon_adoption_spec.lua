@@ -121,10 +121,7 @@ describe("a daemon that starts again", function()
           rpc.call(served, "program.unload", { id = program.id, missing_ok = true })
         end
       end
-      process.eventually(function()
-        return rpc.masked(residue.scan(served)) == rpc.masked(empty)
-      end, 1000)
-      assert.equal(rpc.masked(empty), rpc.masked(residue.scan(served)))
+      assert.equal(rpc.masked(empty), rpc.settled(served, empty))
     end
     rpc.unload_all(served)
   end)
@@ -215,7 +212,7 @@ describe("a daemon that starts again", function()
     assert(database:execute "ROLLBACK")
     database:close()
     assert.same({ kept.id }, rpc.chain(served, { type = "xdp" }))
-    assert.equal(rpc.masked(before), rpc.masked(residue.settled(served, before)))
+    assert.equal(rpc.masked(before), rpc.settled(served, before))
     rpc.unload_all(served)
   end)
 

@@ -1,6 +1,8 @@
 -- Requests to a daemon of a spec's own, without bpfctl between.
 local client = require "bpf.client"
 local core = require "bpf.core"
+local process = require "spec.support.process"
+local residue = require "spec.support.residue"
 
 local rpc = {}
 
@@ -63,6 +65,17 @@ end
 ---@return string
 function rpc.masked(text)
   return (text:gsub("(chains/%a+%-%d+%-[%w-]+)/%d+", "%1/N"):gsub("xdp %d+", "xdp N"))
+end
+
+---The masked scan, once it equals that of `before`, or the last within a second.
+---@return string
+function rpc.settled(daemon, before)
+  local wanted <const>, after = rpc.masked(before), nil
+  process.eventually(function()
+    after = rpc.masked(residue.scan(daemon))
+    return after == wanted
+  end, 1000)
+  return after
 end
 
 ---Unloads everything, newest first.
