@@ -1,6 +1,6 @@
 -- The known name that a wrong one probably meant.
 
-local LONGEST <const> = 64 -- bytes of a word that are looked at: it may be a stranger's, of any size
+local LONGEST <const> = 64 -- bytes of a word that are looked at: a stranger may send any number
 
 -- Edits (a changed, missing, extra or swapped letter) that lead from one word to the other.
 local function distance(a, b)
