@@ -102,7 +102,7 @@ end
 
 local function drop_program(plan, id)
   bpf.pin.remove_tree(plan.dirs:program(id))
-  if not plan.note.map_owner_id then bpf.pin.remove_tree(plan.dirs:maps(id)) end
+  bpf.pin.remove_tree(plan.dirs:maps(id))
 end
 
 local function outcome(plan, id, manifest)

@@ -27,8 +27,8 @@ end
 function map_pins.share(plan, object)
   local owner <const> = plan.note.map_owner_id
   plan.note.has_maps = next(public_maps(object)) ~= nil
+  plan.shared = {}
   if not owner then return true end
-  local shared = 0
   for name in pairs(public_maps(object)) do
     local path <const> = plan.dirs:maps(owner) .. "/" .. name
     if tree.exists(path) then
@@ -39,10 +39,10 @@ function map_pins.share(plan, object)
       if not good then
         return nil, err:because(("sharing map %s of program %d"):format(name, owner))
       end
-      shared = shared + 1
+      plan.shared[name] = true
     end
   end
-  if shared > 0 then return true end
+  if next(plan.shared) then return true end
   return nil, error_object.new { code = "ENOENT",
     message = ("program %d has no map of the same name as a map of this one"):format(owner) }
 end
@@ -67,11 +67,12 @@ local function give_to_group(path, mode, group)
   return core.system.set_access(path, mode, -1, group)
 end
 
---- Pins the object's maps for users, unless they are another program's already.
+--- Pins the object's maps for users, but for those that are another program's already.
 ---@return true? ok, bpf.error? err
 function map_pins.publish(plan, object, id)
   local maps = public_maps(object)
-  if not plan.note.has_maps or plan.note.map_owner_id then return true end
+  for name in pairs(plan.shared) do maps[name] = nil end
+  if not next(maps) then return true end
   local directory <const> = plan.dirs:maps(id)
   local good, err = tree.make(directory)
   if good then good, err = give_to_group(directory, DIRECTORY_MODE, plan.group) end

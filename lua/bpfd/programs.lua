@@ -99,7 +99,8 @@ local function kept_descriptors(plan)
   return kept
 end
 
--- What of an unload goes with the program: its directory, and its maps with their last user.
+-- What of an unload goes with the program: its directory, the maps that a sharer has beside the
+-- owner's, and all others with their last user.
 local function directories_to_drop(daemon, row)
   local dirs <const> = daemon.directories
   local owner <const> = row.map_owner_id or row.id
@@ -108,6 +109,7 @@ local function directories_to_drop(daemon, row)
     if user ~= row.id then others = others + 1 end
   end
   if others == 0 then drop[#drop + 1] = dirs:maps(owner) end
+  if owner ~= row.id then drop[#drop + 1] = dirs:maps(row.id) end
   return drop
 end
 

@@ -48,7 +48,8 @@ local function judge_programs(dirs, hook_of, result)
     if hook_of[id] or tree.exists(dirs:program(id) .. "/link") then
       local note = tree.note(dirs, id)
       table.insert(result.programs, { id = id, hook = hook_of[id] })
-      result.users[note and note.map_owner_id or id] = true
+      result.users[id] = true
+      if note and note.map_owner_id then result.users[note.map_owner_id] = true end
     else
       result.removed = result.removed + 1
       bpf.pin.remove_tree(dirs:program(id))

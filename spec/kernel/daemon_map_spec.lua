@@ -66,6 +66,35 @@ describe("the maps of what is loaded", function()
     assert.is_nil((core.system.facts(late.map_pin_path)))
   end)
 
+  it("of a sharer that the owner lacks are its own, seen, and gone with it", function()
+    local owner = assert(rpc.load_xdp(served, "veth0", 1))
+    local function share(priority)
+      return assert(rpc.load(served, { name = "count_twice", map_owner_id = owner.id,
+        attach = { type = "xdp", iface = "veth0", priority = priority } }, rpc.sharer_object))
+    end
+    local user, second = share(2), share(3)
+    local directory <const> = ("%s/fs/maps/%d"):format(served.run_dir, user.id)
+    assert.same({ "mine" }, names(directory))
+    assert.equal(owner.map_pin_path, user.map_pin_path)
+    namespace.send(pair, 4)
+    local seen = {}
+    for _, map in ipairs(assert(rpc.call(served, "map.list", { program_id = user.id })).maps) do
+      seen[map.name] = map.pin_path
+    end
+    assert.same({ hits = owner.map_pin_path .. "/hits", other = owner.map_pin_path .. "/other",
+      mine = directory .. "/mine" }, seen)
+    local _, descriptors = rpc.call(served, "map.open", { program_id = user.id, name = "mine" })
+    descriptors[1]:close()
+    local mine <close> = assert(bpf.map.open_pin(directory .. "/mine"))
+    assert.same({ 12, 4 }, { rpc.hits(owner), (("<I8"):unpack(mine:lookup(("\0"):rep(4)))) })
+    served:kill()
+    served:restart()
+    assert.same({ "mine" }, names(directory))
+    assert(rpc.call(served, "program.unload", { id = user.id }))
+    assert.is_nil((core.system.facts(directory)))
+    assert.same({ "mine" }, names(("%s/fs/maps/%d"):format(served.run_dir, second.id)))
+  end)
+
   it("are not shared with another shape, with none in common, or at second hand", function()
     local owner = assert(rpc.load_xdp(served, "veth0", 1))
     local user = assert(rpc.load_xdp(served, "veth0", 2, { map_owner_id = owner.id }))

@@ -10,6 +10,7 @@ local BUILD <const> = os.getenv "BUILD" or "build"
 
 rpc.object = BUILD .. "/objects/daemon.o"
 rpc.other_object = BUILD .. "/objects/daemon_other.o"
+rpc.sharer_object = BUILD .. "/objects/daemon_sharer.o"
 
 ---@param daemon table
 function rpc.connect(daemon)

@@ -10,14 +10,14 @@ local function refusal(code, message, advice)
   return nil, error_object.new { code = code, message = message, advice = advice }
 end
 
--- The directory of a program's public maps, which may be another program's.
-local function directory_of(daemon, program_id)
+-- The programs under whose ids a program's maps are pinned: itself, and whose maps it shares.
+local function owners_of(daemon, program_id)
   local id = type(program_id) == "number" and math.tointeger(program_id)
   local row = id and daemon.store:program(id)
   if not row then
     return refusal("ENOENT", ("program %s was not loaded by bpfd"):format(tostring(program_id)))
   end
-  return daemon.directories:maps(row.map_owner_id or row.id), row.map_owner_id or row.id
+  return row.map_owner_id and { row.map_owner_id, id } or { id }
 end
 
 local function map_object(path, name, owner)
@@ -30,7 +30,8 @@ local function map_object(path, name, owner)
   return object
 end
 
-local function list_directory(maps, directory, owner)
+local function list_owned(daemon, maps, owner)
+  local directory <const> = daemon.directories:maps(owner)
   for _, name in ipairs(tree.names(directory)) do
     local object = map_object(directory .. "/" .. name, name, owner)
     if object then table.insert(maps, object) end
@@ -40,16 +41,15 @@ end
 map["map.list"] = {
   parameters = { program_id = true },
   run = function(daemon, request)
-    local maps = {}
-    if request.params.program_id ~= nil then
-      local directory, owner = directory_of(daemon, request.params.program_id)
-      if not directory then return nil, owner end
-      list_directory(maps, directory, owner)
+    local wanted <const>, owners, err = request.params.program_id, nil, nil
+    if wanted ~= nil then
+      owners, err = owners_of(daemon, wanted)
     else
-      for _, id in ipairs(tree.ids(daemon.directories.fs .. "/maps")) do
-        list_directory(maps, daemon.directories:maps(id), id)
-      end
+      owners = tree.ids(daemon.directories.fs .. "/maps")
     end
+    if not owners then return nil, err end
+    local maps = {}
+    for _, owner in ipairs(owners) do list_owned(daemon, maps, owner) end
     return { maps = maps }
   end,
 }
@@ -58,7 +58,7 @@ map["map.list"] = {
 local function path_by_id(daemon, id)
   for _, owner in ipairs(tree.ids(daemon.directories.fs .. "/maps")) do
     local maps = {}
-    list_directory(maps, daemon.directories:maps(owner), owner)
+    list_owned(daemon, maps, owner)
     for _, object in ipairs(maps) do
       if object.id == id then return object.pin_path end
     end
@@ -67,15 +67,20 @@ local function path_by_id(daemon, id)
 end
 
 local function path_by_name(daemon, params)
-  local directory, err = directory_of(daemon, params.program_id)
-  if not directory then return nil, err end
+  local owners, err = owners_of(daemon, params.program_id)
+  if not owners then return nil, err end
   local name <const> = params.name
   if type(name) ~= "string" or name == "" or name:find "[/%z]" then
     return refusal("EINVAL", "name must be a map's")
   end
-  if tree.exists(directory .. "/" .. name) then return directory .. "/" .. name end
+  local names = {}
+  for _, owner in ipairs(owners) do
+    local directory <const> = daemon.directories:maps(owner)
+    if tree.exists(directory .. "/" .. name) then return directory .. "/" .. name end
+    for _, known in ipairs(tree.names(directory)) do names[#names + 1] = known end
+  end
   return refusal("ENOENT", ("program %d has no map %s"):format(params.program_id, name),
-    ("it has %s"):format(table.concat(tree.names(directory), ", ")))
+    ("it has %s"):format(table.concat(names, ", ")))
 end
 
 local function find(daemon, params)
