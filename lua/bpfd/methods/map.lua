@@ -10,8 +10,10 @@ local function refusal(code, message, advice)
   return nil, error_object.new { code = code, message = message, advice = advice }
 end
 
--- The programs under whose ids a program's maps are pinned: itself, and whose maps it shares.
+-- The programs under whose ids a program's maps are pinned: itself, and whose maps it shares. All
+-- that have maps, where no program is meant.
 local function owners_of(daemon, program_id)
+  if program_id == nil then return tree.ids(daemon.directories.fs .. "/maps") end
   local id = type(program_id) == "number" and math.tointeger(program_id)
   local row = id and daemon.store:program(id)
   if not row then
@@ -41,12 +43,7 @@ end
 map["map.list"] = {
   parameters = { program_id = true },
   run = function(daemon, request)
-    local wanted <const>, owners, err = request.params.program_id, nil, nil
-    if wanted ~= nil then
-      owners, err = owners_of(daemon, wanted)
-    else
-      owners = tree.ids(daemon.directories.fs .. "/maps")
-    end
+    local owners, err = owners_of(daemon, request.params.program_id)
     if not owners then return nil, err end
     local maps = {}
     for _, owner in ipairs(owners) do list_owned(daemon, maps, owner) end
