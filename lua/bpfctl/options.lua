@@ -1,4 +1,4 @@
--- Parses the command line by the tables of the commands: cli.md's rules, one place for all.
+-- Parses the command line by the tables of the commands, by one set of rules for all.
 
 local values_of = require "bpfctl.values"
 
