@@ -92,13 +92,16 @@ local function open_doors(self)
   return true
 end
 
--- Jobs are forks: a module that is here already need not be loaded by each of them.
+-- Jobs are forks: a module that is here already need not be loaded by each of them, and what libbpf
+-- has found out about the kernel, which it does at a process's first load, not be tried again.
 local function load_what_jobs_need()
   for _, name in ipairs { "chain", "link", "map", "network", "object", "pin", "program" } do
     require("bpf." .. name)
   end
   require "bpf.chain.fuse"
   require "bpf.chain.hook"
+  local loaded <const> = core.freplace.open_target "xdp"
+  if loaded then loaded:close() end
 end
 
 --- Opens everything that a daemon needs.
