@@ -3,7 +3,7 @@
 -- Loaded when first named: a script that only talks to the daemon never maps libbpf.
 local modules = {
   "btf", "chain", "client", "error", "features", "json", "layout", "link", "map", "network",
-  "object", "pin", "program", "verdict",
+  "object", "pin", "program", "registry", "verdict",
 }
 
 local is_module = {}
