@@ -55,6 +55,7 @@ Commands:
   list             List the eBPF programs that bpfd has loaded
   get              Show what bpfd and the kernel know of a program
   pull-bytecode    Fetch an image with bytecode for loads to come
+  map              List eBPF maps, and read and write their entries
   features         Show what this kernel and bpfd offer, and why not the rest
   help             Print this page, or that of the command behind it
 
@@ -68,8 +69,10 @@ Options:
 ]]
 
 local commands <const> = {
-  "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "features",
+  "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "map",
+  "features",
 }
+local families <const> = { map = { "list" } }
 local types <const> = {
   "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "raw_tracepoint", "fentry", "fexit",
 }
@@ -132,6 +135,8 @@ Options:
     assert.equal("bpfctl unload [OPTIONS] <ID>...", usage "unload -h")
     assert.equal("bpfctl get <ID>", usage "get -h")
     assert.equal("bpfctl list [OPTIONS]", usage "list -h")
+    assert.equal("bpfctl map <COMMAND>", usage "map -h")
+    assert.equal("bpfctl map list [PROGRAM_ID]", usage "map list -h")
   end)
 
   it("is the same page however it is asked for", function()
@@ -141,6 +146,13 @@ Options:
       local expected = page(command .. " --help")
       assert.equal(expected, page("help " .. command))
       assert.equal(expected, page(command .. " help"))
+    end
+    for family, inner in pairs(families) do
+      for _, name in ipairs(inner) do
+        local expected = page(("%s %s -h"):format(family, name))
+        assert.equal(expected, page(("help %s %s"):format(family, name)))
+        assert.equal(expected, page(("%s help %s"):format(family, name)))
+      end
     end
     for _, load in ipairs { "load-from-file", "load-from-image" } do
       for _, type_name in ipairs(types) do

@@ -172,6 +172,11 @@ describe("the command line", function()
     assert.equal("--name needs a value: --name <NAME>", (complaint "load-from-file -n --path x"))
     assert.equal("get takes one ID, '6' is too much", (complaint "get 5 6"))
     assert.equal("list takes no argument 'all'", (complaint "list all"))
+    local inner, path_of_inner = complaint "map list 5 6"
+    assert.equal("list takes one PROGRAM_ID, '6' is too much", inner)
+    assert.equal("map list", path_of_inner)
+    assert.equal("map needs a command: list", (complaint "map"))
+    assert.equal("no command 'lst'; did you mean list?", (complaint "map lst"))
   end)
 
   it("refuses metadata without an equals sign and takes lists of it", function()

@@ -81,7 +81,8 @@ local function has_optional(command)
 end
 
 local function operand_words(operand)
-  return ("<%s>%s"):format(values_of.metavar(operand), operand.repeated and "..." or "")
+  local word <const> = (operand.required and "<%s>" or "[%s]"):format(values_of.metavar(operand))
+  return word .. (operand.repeated and "..." or "")
 end
 
 -- Each command above gives its name and what it requires, as the guide's pages of types do.
@@ -99,7 +100,9 @@ local function usage(level)
   end
   local command <const> = level.command
   if command.commands then words[#words + 1] = "<COMMAND>" end
-  if command.operand then words[#words + 1] = operand_words(command.operand) end
+  for _, operand in ipairs(command.operands or {}) do
+    words[#words + 1] = operand_words(operand)
+  end
   return table.concat(words, " ")
 end
 
@@ -141,6 +144,14 @@ local function short_options_part(command)
   return heading "Options:" .. in_columns(rows)
 end
 
+local function operands_part(command)
+  local parts = {}
+  for i, operand in ipairs(command.operands) do
+    parts[i] = described(operand, "  " .. operand_words(operand))
+  end
+  return heading "Arguments:" .. table.concat(parts, "\n")
+end
+
 local function options_part(command)
   local parts = {}
   for _, option in ipairs(command.options) do
@@ -158,10 +169,7 @@ function help.page(level)
   local line <const> = "Usage: " .. usage(level) .. "\n" .. ("-"):rep(#"Usage:") .. "\n"
   local parts = { command.summary .. "\n", line }
   if command.commands then parts[#parts + 1] = commands_part(command) end
-  local operand <const> = command.operand
-  if operand then
-    parts[#parts + 1] = heading "Arguments:" .. described(operand, "  " .. operand_words(operand))
-  end
+  if command.operands then parts[#parts + 1] = operands_part(command) end
   local is_top <const> = not level.above
   parts[#parts + 1] = is_top and short_options_part(command) or options_part(command)
   return table.concat(parts, "\n")

@@ -17,9 +17,12 @@ local function print_page(level, stream)
   return write(stream or io.stdout, page)
 end
 
--- load-from-file's own values, and those of the type behind it as `attach`.
+-- The command that runs is the innermost that can; what stands behind it is load-from-file's type,
+-- whose values are its `attach`.
 local function arguments_of(invocation)
-  local outer <const>, inner <const> = invocation.levels[1], invocation.levels[2]
+  local at = #invocation.levels
+  while at > 1 and not invocation.levels[at].command.run do at = at - 1 end
+  local outer <const>, inner <const> = invocation.levels[at], invocation.levels[at + 1]
   local arguments = {}
   for name, value in pairs(outer.values) do arguments[name] = value end
   if inner then arguments.type, arguments.attach = inner.command.name, inner.values end

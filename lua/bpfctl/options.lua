@@ -13,11 +13,15 @@ local values_of = require "bpfctl.values"
 ---@field not_a_number string?  the complaint about a word where a number must be
 ---@field finish (fun(values: any): any, string?)?  value or list -> what the command gets
 
+---@class bpfctl.operand: bpfctl.option
+---@field repeated boolean?   takes all words that the others leave
+---@field most integer?       words that it may take
+
 ---@class bpfctl.command
 ---@field name string
 ---@field summary string
 ---@field options bpfctl.option[]
----@field operand bpfctl.option?     what stands without a dash
+---@field operands bpfctl.operand[]?  what stands without a dash, in order
 ---@field commands string[]?         names of the commands below it
 ---@field noun string?               what those are called
 ---@field find (fun(name: string): bpfctl.command?)?
@@ -212,17 +216,11 @@ function parser:operand(word)
     return nil
   end
   if command.commands then return self:descend(word) end
-  local operand <const> = command.operand
-  if not operand then return self:problem("%s takes no argument '%s'", command.name, word) end
-  local list = self.level.values[operand.name] or {}
-  if #list == 1 and not operand.repeated then
-    return self:problem("%s takes one %s, '%s' is too much", command.name,
-      values_of.metavar(operand), word)
+  if not command.operands then
+    return self:problem("%s takes no argument '%s'", command.name, word)
   end
-  local value, why = values_of.read_word(operand, word)
-  if why then return self:problem("%s %s", values_of.metavar(operand), why) end
-  list[#list + 1] = value
-  self.level.values[operand.name] = list
+  self.level.words = self.level.words or {}
+  table.insert(self.level.words, word)
   return nil
 end
 
@@ -241,6 +239,8 @@ end
 
 function parser:finish_level(level)
   local command <const> = level.command
+  local wrong = values_of.take_operands(level)
+  if wrong then return self:problem("%s", wrong) end
   local missing <const> = values_of.missing(level)
   if #missing > 0 then
     return self:problem("%s needs %s", command.name, table.concat(missing, " and "))
@@ -250,7 +250,7 @@ function parser:finish_level(level)
     if why then return self:refused(option, why) end
     level.values[option.name] = value
   end
-  local wrong <const> = command.validate and command.validate(level.values)
+  wrong = command.validate and command.validate(level.values)
   return wrong and self:problem("%s", wrong)
 end
 

@@ -7,6 +7,7 @@ local modules <const> = {
   list = "list",
   get = "get",
   ["pull-bytecode"] = "pull_bytecode",
+  map = "map",
   features = "features",
 }
 
@@ -15,7 +16,8 @@ return {
   summary = "Load, list and unload eBPF programs through bpfd",
   noun = "command",
   commands = {
-    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "features",
+    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "map",
+    "features",
   },
   find = function(name)
     local module <const> = modules[name]

@@ -41,6 +41,47 @@ function values.finish(option, value)
   return value
 end
 
+-- The words of each operand: one for each that is required, what is then left from left to right.
+local function share_out(operands, words)
+  local spare, at, shares = #words, 1, {}
+  for _, operand in ipairs(operands) do
+    if operand.required then spare = spare - 1 end
+  end
+  for i, operand in ipairs(operands) do
+    local count = operand.required and 1 or 0
+    local room <const> = (operand.most or operand.repeated and math.huge or 1) - count
+    local more <const> = math.max(0, math.min(spare, room))
+    count, spare = count + more, spare - more
+    shares[i] = table.move(words, at, at + count - 1, 1, {})
+    at = at + count
+  end
+  return shares, words[at]
+end
+
+--- Puts the words without a dash into the level's values: a list under each operand's name.
+---@return string? why   they are refused
+function values.take_operands(level)
+  local operands <const> = level.command.operands
+  if not operands or not level.words then return nil end
+  local shares <const>, too_much <const> = share_out(operands, level.words)
+  if too_much then
+    local names = {}
+    for i, operand in ipairs(operands) do names[i] = values.metavar(operand) end
+    return ("%s takes one %s, '%s' is too much"):format(level.command.name,
+      table.concat(names, ", one "), too_much)
+  end
+  for i, operand in ipairs(operands) do
+    local list = {}
+    for at, word in ipairs(shares[i]) do
+      local value, why = values.read_word(operand, word)
+      if why then return ("%s %s"):format(values.metavar(operand), why) end
+      list[at] = value
+    end
+    if #list > 0 then level.values[operand.name] = list end
+  end
+  return nil
+end
+
 --- What a level still needs, as the usage line writes it.
 ---@return string[]
 function values.missing(level)
@@ -50,9 +91,10 @@ function values.missing(level)
       missing[#missing + 1] = ("%s <%s>"):format(values.long(option), values.metavar(option))
     end
   end
-  local operand <const> = level.command.operand
-  if operand and not level.values[operand.name] then
-    missing[#missing + 1] = ("<%s>"):format(values.metavar(operand))
+  for _, operand in ipairs(level.command.operands or {}) do
+    if operand.required and not level.values[operand.name] then
+      missing[#missing + 1] = ("<%s>"):format(values.metavar(operand))
+    end
   end
   return missing
 end

@@ -68,6 +68,18 @@ describe("maps", function()
       printed)
   end)
 
+  it("are listed with their owner", function()
+    local id = load_xdp(OBJECTS .. "verdict_xdp.o", "verdict", "xdp", "-i", "veth0", "-p", "1")
+    local map = bpfd:json("map", "list", id)[1]
+    assert.are.equal("runs", map.name)
+    assert.are.equal(id, tostring(math.tointeger(map.map_owner_id)))
+    local listed = bpfd:check("map", "list")
+    assert.is_truthy(listed:find "^ Map ID  Name  Type   Key %(bytes%)", listed)
+    assert.is_truthy(listed:find("\n " .. math.tointeger(map.id) .. " +runs  array  4 +8 +%d+ +"
+      .. id .. "\n"), listed)
+    assert.are.equal(math.tointeger(map.id) .. "\n", bpfd:check("-q", "map", "list"))
+  end)
+
   it("without PIN_BY_NAME are the owner's where name and shape agree", function()
     local object = OBJECTS .. "verdict_xdp.o"
     local owner = load_xdp(object, "verdict", "xdp", "-i", "veth0", "-p", "1")

@@ -6,7 +6,7 @@ local get = {
   name = "get",
   summary = "Show what bpfd and the kernel know of a program",
   options = {},
-  operand = shared.program_ids(false),
+  operands = { shared.program_ids(false) },
   draws = "program",
 }
 

@@ -11,7 +11,7 @@ local unload = {
       text = "An id that no longer exists is no error",
     },
   },
-  operand = shared.program_ids(true),
+  operands = { shared.program_ids(true) },
   draws = "nothing",
 }
 

@@ -15,4 +15,4 @@ local function draw(data)
   return valid(json.encode(data, { sorted = true })) .. "\n"
 end
 
-return { program = draw, programs = draw, features = draw }
+return { program = draw, programs = draw, features = draw, maps = draw }

@@ -223,4 +223,20 @@ function draw.features(found)
   return columns_of(feature_columns, rows)
 end
 
+local map_columns <const> = {
+  "Map ID", "Name", "Type", "Key (bytes)", "Value (bytes)", "Max Entries", "Program ID",
+}
+
+--- `map list`.
+function draw.maps(maps)
+  local rows = {}
+  for i, map in ipairs(maps) do
+    rows[i] = {
+      shown(map.id), printable(map.name or ""), shown(map.type), shown(map.key_size),
+      shown(map.value_size), shown(map.max_entries), shown(map.map_owner_id),
+    }
+  end
+  return columns_of(map_columns, rows)
+end
+
 return draw

@@ -1,0 +1,7 @@
+-- The maps of what is loaded.
+
+return require "bpfctl.family" {
+  name = "map",
+  summary = "List eBPF maps, and read and write their entries",
+  commands = { "list" },
+}
