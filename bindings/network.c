@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "core/interface_watch.h"
 #include "core/network.h"
 #include "core/traffic_control.h"
 
@@ -83,6 +85,17 @@ static int get_name(lua_State *L)
 	return 1;
 }
 
+static void push_interface(lua_State *L, const struct interface *each)
+{
+	lua_createtable(L, 0, 6);
+	set_integer(L, "index", each->index);
+	set_string(L, "name", each->name);
+	if (each->kind[0])
+		set_string(L, "kind", each->kind);
+	set_integer(L, "mtu", each->mtu);
+	set_boolean(L, "up", each->is_up);
+}
+
 /* interfaces() -> { { index =, name =, kind =, mtu =, up = } ... } */
 static int list_interfaces(lua_State *L)
 {
@@ -94,15 +107,36 @@ static int list_interfaces(lua_State *L)
 		return push_errno(L, err, "cannot list the interfaces");
 	lua_createtable(L, (int)count, 0);
 	for (size_t i = 0; i < count; i++) {
-		const struct interface *each = &(*all)[i];
+		push_interface(L, &(*all)[i]);
+		lua_rawseti(L, -2, (lua_Integer)i + 1);
+	}
+	return 1;
+}
 
-		lua_createtable(L, 0, 5);
-		set_integer(L, "index", each->index);
-		set_string(L, "name", each->name);
-		if (each->kind[0])
-			set_string(L, "kind", each->kind);
-		set_integer(L, "mtu", each->mtu);
-		set_boolean(L, "up", each->is_up);
+/* watch() -> descriptor of what tells of changes to interfaces */
+static int watch_interfaces(lua_State *L)
+{
+	struct descriptor_handle *handle = new_descriptor(L);
+	int err = interface_watch__open(&handle->fd);
+
+	if (err)
+		return push_errno(L, err, "cannot watch the interfaces");
+	return 1;
+}
+
+/* changes(descriptor) -> those of one message: interfaces, `gone` among their fields */
+static int read_changes(lua_State *L)
+{
+	struct interface_change changes[INTERFACE_CHANGES_MAX];
+	size_t count;
+	int err = interface_watch__read(check_descriptor_number(L, 1), changes, &count);
+
+	if (err)
+		return push_errno(L, err, "cannot read what changed of the interfaces");
+	lua_createtable(L, (int)count, 0);
+	for (size_t i = 0; i < count; i++) {
+		push_interface(L, &changes[i].interface);
+		set_boolean(L, "gone", changes[i].is_gone);
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
 	return 1;
@@ -291,6 +325,8 @@ int open_network(lua_State *L)
 	    {"index", get_index},
 	    {"name", get_name},
 	    {"interfaces", list_interfaces},
+	    {"watch", watch_interfaces},
+	    {"changes", read_changes},
 	    {"namespace_cookie", get_namespace_cookie},
 	    {"enter", enter},
 	    {"xdp", get_xdp},

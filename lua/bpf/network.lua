@@ -25,6 +25,21 @@ function network.name(ifindex) return core.network.name(ifindex) end
 ---@return bpf.error? err
 function network.interfaces() return core.network.interfaces() end
 
+---A descriptor that can be read from when interfaces of this namespace come, change or go.
+---@return table? descriptor
+---@return bpf.error? err
+function network.watch() return core.network.watch() end
+
+---@class bpf.interface_change: bpf.interface as it is now or, when it is gone, was last
+---@field gone boolean deleted, or moved to another namespace
+
+---What changed, in order: those that the kernel told of together. EAGAIN: nothing more for now.
+---ENOBUFS: some were missed, and only a new list of the interfaces tells what is.
+---@param watch table
+---@return bpf.interface_change[]?
+---@return bpf.error? err
+function network.changes(watch) return core.network.changes(watch) end
+
 ---A number that tells this network namespace from all others while the machine runs.
 ---@return integer?
 ---@return bpf.error? err

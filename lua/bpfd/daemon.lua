@@ -4,6 +4,7 @@ local core = require "bpf.core"
 local directories = require "bpfd.directories"
 local file_system = require "bpfd.file_system"
 local hooks = require "bpfd.hooks"
+local interfaces = require "bpfd.interfaces"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
@@ -62,6 +63,8 @@ local function open_parts(self, options)
   self.store, err = open_store(self)
   if not self.store then return nil, err end
   self.hooks = hooks.new(self.directories)
+  self.interfaces, err = interfaces.open()
+  if not self.interfaces then return nil, err end
   self.group = core.system.group_id "bpfd"
   return true
 end
@@ -119,6 +122,7 @@ end
 
 function daemon:close()
   if self.server then self.server:close() end
+  if self.interfaces then self.interfaces:close() end
   if self.file_system then self.file_system:close() end
   if self.store then self.store:close() end
 end

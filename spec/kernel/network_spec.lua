@@ -50,6 +50,38 @@ describe("the network", function()
     assert.equal("there is no interface 99999999", err.message)
   end)
 
+  it("tells of interfaces that come, change and go, and not of a bridge's ports", function()
+    inside [[
+      local watch <close> = assert(bpf.network.watch())
+      local function told()
+        local lines = {}
+        while true do
+          local changes, err = bpf.network.changes(watch)
+          if not changes then
+            assert(err.code == "EAGAIN", tostring(err))
+            return table.concat(lines, ",")
+          end
+          for _, each in ipairs(changes) do
+            if each.index ~= ifindex then
+              local how = each.gone and "gone" or each.up and "up" or "down"
+              local line = ("%s %s %s"):format(each.name, each.kind, how)
+              if lines[#lines] ~= line then lines[#lines + 1] = line end
+            end
+          end
+        end
+      end
+      assert(told() == "")
+      assert(os.execute "ip link add br0 type bridge && ip link set br0 up")
+      assert(told() == "br0 bridge down,br0 bridge up", told())
+      assert(os.execute "ip link set near master br0 && ip link set near nomaster")
+      assert(not told():find "gone")
+      assert(os.execute "ip link set br0 down && ip link set br0 name br1")
+      assert(told():find "br1 bridge down$")
+      assert(os.execute "ip link del br1")
+      assert(told():find "br1 bridge gone$")
+    ]]
+  end)
+
   it("has a cookie that stays", function()
     assert.equal(bpf.network.namespace_cookie(), bpf.network.namespace_cookie())
     local ok, err = bpf.network.enter(0)

@@ -1,0 +1,123 @@
+-- The interfaces of the daemon's own namespace, and word of those that come, change and go.
+
+local bpf = require "bpf"
+local log = require "bpfd.log"
+local loop = require "bpfd.loop"
+
+local interfaces = {}
+interfaces.__index = interfaces
+
+---@class bpfd.link_event
+---@field on "link.added"|"link.removed"|"link.renamed"|"link.up"|"link.down"|"link.missed"
+---  missed: any number of the others may have been lost; what is has been read anew
+---@field iface string?    its name; all but of link.missed
+---@field ifindex integer?
+---@field kind string?     "veth", "bridge" ...
+---@field was string?      of link.renamed: the name before
+
+local function event_of(on, interface)
+  return { on = on, iface = interface.name, ifindex = interface.index, kind = interface.kind }
+end
+
+local function leave(known, index, events)
+  local before <const> = known[index]
+  if not before then return end
+  known[index] = nil
+  if before.up then table.insert(events, event_of("link.down", before)) end
+  table.insert(events, event_of("link.removed", before))
+end
+
+--- One change against what was known, which is brought up to date.
+---@param known table<integer, bpf.interface>
+---@param change bpf.interface_change
+---@return bpfd.link_event[]
+function interfaces.events(known, change)
+  local events <const>, index <const> = {}, change.index
+  if change.gone then
+    leave(known, index, events)
+    return events
+  end
+  if known[index] and known[index].kind ~= change.kind then leave(known, index, events) end
+  local before <const> = known[index]
+  known[index] = change
+  if not before then
+    table.insert(events, event_of("link.added", change))
+  elseif before.name ~= change.name then
+    local renamed = event_of("link.renamed", change)
+    renamed.was = before.name
+    table.insert(events, renamed)
+  end
+  local was_up <const> = before ~= nil and before.up
+  if was_up ~= change.up then
+    table.insert(events, event_of(change.up and "link.up" or "link.down", change))
+  end
+  return events
+end
+
+local function tell(self, events)
+  for _, event in ipairs(events) do
+    log.debug("%s %s", event.on, event.iface or "")
+    for _, listener in ipairs(self.listeners) do listener(event) end
+  end
+end
+
+-- A list of all against what is known; nil when it cannot be had.
+local function read_all(self)
+  local all, err = bpf.network.interfaces()
+  if not all then
+    log.error("the interfaces cannot be listed: %s", tostring(err))
+    return nil
+  end
+  local events, present = {}, {}
+  for _, interface in ipairs(all) do present[interface.index] = true end
+  for index in pairs(self.known) do
+    if not present[index] then leave(self.known, index, events) end
+  end
+  for _, interface in ipairs(all) do
+    local more <const> = interfaces.events(self.known, interface)
+    table.move(more, 1, #more, #events + 1, events)
+  end
+  return events
+end
+
+-- Turns of the loop belong to others too: one message at a time, the rest in the next turn.
+local function receive(self)
+  local changes, err = bpf.network.changes(self.descriptor)
+  if changes then
+    for _, change in ipairs(changes) do tell(self, interfaces.events(self.known, change)) end
+  elseif err.code == "ENOBUFS" then
+    log.warning "there were more changes to interfaces than could be kept; all are looked at"
+    tell(self, read_all(self) or {})
+    tell(self, { { on = "link.missed" } })
+  elseif err.code ~= "EAGAIN" then
+    log.error("%s", tostring(err))
+    self:close()
+  end
+end
+
+--- Lists the interfaces and listens from then on.
+---@return table? interfaces, bpf.error? err
+function interfaces.open()
+  local descriptor, err = bpf.network.watch()
+  if not descriptor then return nil, err end
+  local self = setmetatable({ descriptor = descriptor, known = {}, listeners = {} }, interfaces)
+  read_all(self)
+  self.watch = loop.watch(descriptor:fd(), function() receive(self) end)
+  self.watch:on "r"
+  return self
+end
+
+--- Calls back for every event, in order, from the loop: work that waits goes into a task.
+---@param listener fun(event: bpfd.link_event)
+function interfaces:subscribe(listener)
+  table.insert(self.listeners, listener)
+end
+
+function interfaces:close()
+  if self.closed then return end
+  self.closed = true
+  self.watch:close()
+  self.descriptor:close()
+end
+
+return interfaces
