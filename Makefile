@@ -20,7 +20,8 @@ MAINS     := core/host.c core/bpfd.c core/bpfctl.c
 CORE_C    := $(filter-out $(MAINS),$(wildcard core/*.c core/chain/*.c))
 BINDING_C := $(wildcard bindings/*.c)
 LUA_FILES := $(shell find lua -name '*.lua' | sort)
-LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c bindings/socket.c bindings/system.c bindings/error.c \
+LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c core/terminal.c \
+	bindings/socket.c bindings/system.c bindings/terminal.c bindings/error.c \
 	bindings/descriptor.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
 

@@ -8,15 +8,17 @@ local function draw(format, kind, data, options)
   options = options or {}
   local script <const> = [==[
     local json = require "bpf.json"
-    local draw = require("bpfctl.format." .. arg[1])[arg[2]]
+    local format = require("bpfctl.format." .. arg[1])
+    local draw = format[arg[2]] or format.any
     local data = json.decode(io.read "a", { null = arg[1] == "json" })
-    io.write(draw(data, { bold = arg[3] == "bold" }))
+    io.write(draw(data, { bold = arg[3] == "bold", width = tonumber(arg[4]) }))
   ]==]
   local path = os.tmpname()
   local file = assert(io.open(path, "w"))
   file:write(script)
   file:close()
-  local line = { "/usr/bin/env", "lua5.4", path, format, kind, options.bold and "bold" }
+  local line = { "/usr/bin/env", "lua5.4", path, format, kind,
+    options.bold and "bold" or "plain", options.width and tostring(options.width) }
   local result = process.run(line, {
     env = { TZ = options.zone or "EST5EDT,M3.2.0,M11.1.0" }, stdin = json.encode(data),
   })
@@ -257,6 +259,51 @@ describe("the table of programs", function()
     }, { zone = "IST-5:30" })
     assert.matches(" 2024%-03%-01T05:00:00%+0530\n", text)
     assert.matches(" 2000%-03%-01T05:30:00%+0530\n", text)
+  end)
+end)
+
+describe("the wide table", function()
+  local programs <const> = {
+    {
+      id = 7, name = "stats", type = "tc", loaded_at = "2024-02-29T23:30:00Z", managed = true,
+      attach = { iface = "eth0", direction = "ingress", priority = 100, position = 0 },
+      metadata = { owner = "acme", tier = "edge", note = "counts what comes in" },
+      path = "/run/bpfd/examples/go-tc-counter/bpf_bpfel.o",
+    },
+    { id = 8, name = "read", type = "uprobe", attach = { target = "libc", fn_name = "read",
+      offset = 16 }, image_url = "quay.io/acme/read:1" },
+    { id = 9, type = "cgroup_skb" },
+  }
+
+  it("has one line for each program where nobody looks", function()
+    local lines = {}
+    local line <const> = " %-10s  %-5s  %-10s  %-24s  %-14s  %-8s  %-8s  %-48s  %s"
+    for i, cells in ipairs {
+      { "Program ID", "Name", "Type", "Load Time", "Attached To", "Priority", "Position",
+        "Metadata", "Loaded From" },
+      { 7, "stats", "tc", "2024-02-29T23:30:00+0000", "eth0 ingress", 100, 0,
+        "note=counts what comes in, owner=acme, tier=edge", programs[1].path },
+      { 8, "read", "uprobe", "", "libc:read+0x10", "", "", "", "quay.io/acme/read:1" },
+      { 9, "", "cgroup_skb", "", "", "", "", "", "" },
+    } do
+      lines[i] = line:format(table.unpack(cells)):gsub(" +$", "") .. "\n"
+    end
+    assert.equal(table.concat(lines), draw("wide", "programs", programs, { zone = "UTC" }))
+  end)
+
+  it("folds long cells to the width of a terminal, and cuts nothing off", function()
+    local text = draw("wide", "programs", programs, { zone = "UTC", width = 140 })
+    for line in text:gmatch "[^\n]+" do assert.is_true(#line <= 140, line) end
+    local letters = text:gsub("%s", "")
+    for _, word in ipairs { "owner=acme,", "in,", "tier=edge", "libc:read+0x10" } do
+      assert.truthy(letters:find(word, 1, true), word)
+    end
+    assert.truthy(text:find "/run/bpfd/" and text:find "bpf_bpfel.o\n")
+  end)
+
+  it("is the table where there is nothing wider", function()
+    local program <const> = { id = 7, name = "a", managed = false, kernel = { id = 7 } }
+    assert.equal(draw("table", "program", program), draw("wide", "program", program))
   end)
 end)
 

@@ -62,7 +62,7 @@ Commands:
 Options:
 --------
   -q, --quiet            Print ids only
-  -o, --output <FORMAT>  How to print [possible values: table, json] [default: table]
+  -o, --output <FORMAT>  How to print [possible values: table, wide, json, yaml] [default: table]
       --socket <PATH>    Where bpfd listens
   -h, --help             Print help
   -V, --version          Print version

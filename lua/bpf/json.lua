@@ -146,18 +146,31 @@ local function by_rank(left, right)
   return tostring(left) < tostring(right)
 end
 
--- Gives every object inside its keys in order, unknown ones and the user's own by name.
+--- Whether the keys below this one are the user's own words, which no vocabulary orders.
+---@param key any
+---@return boolean
+function json.is_users(key) return key == "metadata" or key == "global" end
+
+--- The keys of an object in the order of the vocabulary, further ones by name.
+---@param value table
+---@param of_user boolean?  all by name: see is_users
+---@return any[]
+function json.keys(value, of_user)
+  local keys = {}
+  for key in pairs(value) do keys[#keys + 1] = key end
+  table.sort(keys, not of_user and by_rank or nil)
+  return keys
+end
+
+-- Gives every object inside its keys in order.
 local function sort_keys(value, of_user)
   if type(value) ~= "table" or value == json.null or getmetatable(value) == unsigned_meta
       or getmetatable(value) == raw_meta then
     return
   end
-  for key, inner in pairs(value) do sort_keys(inner, key == "metadata" or key == "global") end
+  for key, inner in pairs(value) do sort_keys(inner, json.is_users(key)) end
   if json.is_array(value) then return end
-  local keys = {}
-  for key in pairs(value) do keys[#keys + 1] = key end
-  table.sort(keys, not of_user and by_rank or nil)
-  setmetatable(value, { __jsontype = "object", __jsonorder = keys })
+  setmetatable(value, { __jsontype = "object", __jsonorder = json.keys(value, of_user) })
 end
 
 --- Writes a value on one line. An empty table is [] unless it is a json.object. A value that has no

@@ -2,6 +2,7 @@
 
 local field = require "bpf.field"
 local options = require "bpfctl.options"
+local printable = require "bpfctl.printable"
 local values_of = require "bpfctl.values"
 
 local help = {}
@@ -119,8 +120,9 @@ end
 
 local function commands_part(command)
   local rows = {}
-  for i, name in ipairs(command.commands) do
-    rows[i] = { "  " .. name, command.find(name).summary }
+  for i, name in ipairs(options.commands_of(command)) do
+    local found, err = command.find(name)
+    rows[i] = { "  " .. name, found and found.summary or printable(tostring(err)) }
   end
   rows[#rows + 1] = { "  help", "Print this page, or that of the command behind it" }
   return heading "Commands:" .. in_columns(rows)

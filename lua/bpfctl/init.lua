@@ -1,6 +1,7 @@
 -- bpfctl: reads the line, lets the command run, draws what it returns.
 
 local exit = require "bpfctl.exit"
+local formats = require "bpfctl.formats"
 local options = require "bpfctl.options"
 local root = require "bpfctl.root"
 
@@ -29,14 +30,6 @@ local function arguments_of(invocation)
   return outer.command, arguments
 end
 
-local function draw(command, data, common)
-  if common.quiet then return command.brief and command.brief(data) or "" end
-  if command.draws == "nothing" then return "" end
-  local format <const> = require("bpfctl.format." .. (common.output or "table"))
-  local is_terminal <const> = require("bpf.core").system.is_terminal(1)
-  return format[command.draws](data, { bold = is_terminal and os.getenv "TERM" ~= "dumb" })
-end
-
 local function fail(session, errors, common)
   local report <const> = require "bpfctl.report"
   if require("bpf.error").is(errors) then errors = { errors } end
@@ -44,15 +37,33 @@ local function fail(session, errors, common)
   return session.exit or exit.failure
 end
 
+local function draw(format, command, data, common)
+  if common.quiet then return command.brief and command.brief(data) or "" end
+  return formats.draw(format, common.output, command, data, require "bpfctl.style"())
+end
+
+-- A format that cannot draw the outcome is found out before anything is done.
+local function open_format(command, common)
+  local format, err = formats.open(common.output)
+  if not format then return nil, err end
+  local able
+  able, err = formats.can_draw(format, common.output, command)
+  return able and format, err
+end
+
 local function run(invocation)
   local command, arguments = arguments_of(invocation)
   local common <const> = invocation.common
+  local format, err = open_format(command, common)
+  if not format then return fail({}, err, common) end
   local session <close> = require("bpfctl.session").new {
-    socket = common.socket, null = common.output == "json",
+    socket = common.socket, null = format.nulls,
   }
   local data, errors = command.run(session, arguments)
   if data == nil then return fail(session, errors, common) end
-  local text <const> = draw(command, data, common)
+  local text
+  text, err = draw(format, command, data, common)
+  if not text then return fail(session, err, common) end
   return (text == "" or write(io.stdout, text)) and exit.success or exit.failure
 end
 
@@ -60,6 +71,9 @@ end
 ---@return integer exit_code
 return function(argv)
   local invocation, problem = options.parse(root, argv)
+  if not invocation and problem.failure then
+    return fail({}, problem.failure, { output = options.wants_json(argv) and "json" })
+  end
   if not invocation then
     require("bpfctl.report").usage(problem, options.wants_json(argv))
     return exit.usage

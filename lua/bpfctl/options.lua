@@ -11,11 +11,13 @@ local values_of = require "bpfctl.values"
 ---@field continues (fun(word: string): boolean)?  takes several words: whether this one is another
 ---@field empty string?       the complaint about a list without words
 ---@field not_a_number string?  the complaint about a word where a number must be
+---@field complete (string|fun(session: bpfctl.session): string[])?  "file", or possible values
 ---@field finish (fun(values: any): any, string?)?  value or list -> what the command gets
 
 ---@class bpfctl.operand: bpfctl.option
 ---@field repeated boolean?   takes all words that the others leave
 ---@field most integer?       words that it may take
+---@field may_be_empty boolean?  the empty word is one, too
 
 ---@class bpfctl.command
 ---@field name string
@@ -23,23 +25,26 @@ local values_of = require "bpfctl.values"
 ---@field options bpfctl.option[]
 ---@field operands bpfctl.operand[]?  what stands without a dash, in order
 ---@field commands string[]?         names of the commands below it
+---@field more (fun(): string[])?     names of further ones
 ---@field noun string?               what those are called
----@field find (fun(name: string): bpfctl.command?)?
+---@field find (fun(name: string): bpfctl.command?, bpf.error?)?
+---@field verbatim boolean?          behind the first operand all words are operands as they stand
+---@field draws string|bpfctl.draw|nil  kind of the data that run returns; "nothing"; nil: any
 ---@field validate (fun(values: table): string?)?
 ---@field run (fun(session: table, arguments: table): any, any)?
 
 local options = {}
 
 --- Taken anywhere on the line.
----@type bpfctl.option[]
-options.common = {
-  { name = "quiet", short = "q", kind = "flag", text = "Print ids only" },
-  {
-    name = "output", short = "o", kind = "choice", values = { "table", "json" }, default = "table",
-    metavar = "FORMAT", text = "How to print",
-  },
-  { name = "socket", kind = "string", metavar = "PATH", text = "Where bpfd listens" },
-}
+options.common = require "bpfctl.common_options"
+
+--- The names of all commands below one, also of those that are found only by looking for them.
+---@return string[]
+function options.commands_of(command)
+  local names = table.move(command.commands, 1, #command.commands, 1, {})
+  local more <const> = command.more and command.more() or {}
+  return table.move(more, 1, #more, #names + 1, names)
+end
 
 local help_option <const> = { name = "help", short = "h", kind = "flag", text = "Print help" }
 
@@ -197,10 +202,11 @@ end
 
 function parser:descend(name)
   local command <const> = self.level.command
-  local found <const> = command.find(name)
+  local found, err = command.find(name)
+  if not found and err then return { failure = err } end
   if not found then
     local nearest <const> = require "bpf.nearest"
-    local names = table.move(command.commands, 1, #command.commands, 1, {})
+    local names = options.commands_of(command)
     names[#names + 1] = "help"
     return self:problem("no %s '%s'; did you mean %s?", command.noun, name, nearest(name, names))
   end
@@ -221,6 +227,7 @@ function parser:operand(word)
   end
   self.level.words = self.level.words or {}
   table.insert(self.level.words, word)
+  if command.verbatim then self.only_operands = true end
   return nil
 end
 
@@ -297,7 +304,7 @@ end
 ---@param root bpfctl.command
 ---@param words string[]
 ---@return bpfctl.invocation?
----@return { message: string, path: string[] }? problem
+---@return { message: string, path: string[], failure: bpf.error? }? problem
 function options.parse(root, words)
   local self <const> = setmetatable({
     words = words, at = 1, level = new_level(root), common = {},

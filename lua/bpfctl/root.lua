@@ -21,7 +21,9 @@ return {
   },
   find = function(name)
     local module <const> = modules[name]
-    return module and require("bpfctl.commands." .. module)
+    if module then return require("bpfctl.commands." .. module) end
+    return require("bpfctl.own_commands").find(name)
   end,
+  more = function() return require("bpfctl.own_commands").names(modules) end,
   options = { { name = "version", short = "V", kind = "flag", text = "Print version" } },
 }

@@ -23,7 +23,7 @@ end
 function values.read_word(option, word)
   if option.kind == "integer" then return read_number(option, word) end
   if option.kind == "choice" then return field.read(option, word) end
-  if word == "" then return nil, "must not be empty" end
+  if word == "" and not option.may_be_empty then return nil, "must not be empty" end
   if option.check then
     local why = option.check(word)
     if why then return nil, why end

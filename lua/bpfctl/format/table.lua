@@ -1,5 +1,6 @@
 -- The guide's tables.
 
+local columns_of = require "bpfctl.format.columns"
 local local_time = require "bpfctl.format.time"
 local printable = require "bpfctl.printable"
 
@@ -159,7 +160,7 @@ local function section(title, rows, style)
   return table.concat(lines)
 end
 
-local draw = {}
+local draw = { any = require "bpfctl.format.any" }
 
 local dashes_over_none <const> = 15
 
@@ -174,25 +175,6 @@ function draw.program(program, style)
     ours = section_title("Bpfd State", style) .. ("-"):rep(dashes_over_none) .. "\nNONE\n"
   end
   return ours .. "\n" .. section("Kernel State", kernel_rows(program.kernel or {}), style)
-end
-
--- Columns as wide as their widest cell; nothing stands behind the last one.
-local function columns_of(titles, rows)
-  local widths = {}
-  for column = 1, #titles do
-    widths[column] = width_of(titles[column])
-    for _, row in ipairs(rows) do
-      widths[column] = math.max(widths[column], width_of(row[column]))
-    end
-  end
-  local function line(row)
-    local cells = {}
-    for column = 1, #titles do cells[column] = padded(row[column], widths[column]) end
-    return " " .. table.concat(cells, "  "):gsub(" +$", "") .. "\n"
-  end
-  local lines = { line(titles) }
-  for _, row in ipairs(rows) do lines[#lines + 1] = line(row) end
-  return table.concat(lines)
 end
 
 local program_columns <const> = { "Program ID", "Name", "Type", "Load Time" }
