@@ -5,6 +5,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "core/helper.h"
 
 struct object *check_object(lua_State *L, int index)
 {
@@ -317,6 +318,30 @@ static int get_log(lua_State *L)
 	return 1;
 }
 
+/* helpers(object, name) -> { "bpf_ktime_get_ns" ... }, before and after load (core/helper.h) */
+static int get_helpers(lua_State *L)
+{
+	struct object *object = check_object(L, 1);
+	size_t place = check_place(L, object, 2);
+	struct helper_set helpers;
+	lua_Integer count = 0;
+	int err = object__helpers(object, place, &helpers);
+
+	if (err)
+		return push_errno(L, err, "cannot read the instructions");
+	lua_newtable(L);
+	for (unsigned int id = 0; id < HELPER_COUNT; id++) {
+		if (!helpers.has[id])
+			continue;
+		if (helper__name(id))
+			lua_pushstring(L, helper__name(id));
+		else
+			lua_pushfstring(L, "helper_%d", (int)id);
+		lua_rawseti(L, -2, ++count);
+	}
+	return 1;
+}
+
 /* btf_bytes(object) -> bytes; nothing without BTF */
 static int get_btf_bytes(lua_State *L)
 {
@@ -336,13 +361,10 @@ int open_object(lua_State *L)
 	    {"load", load},	   {NULL, NULL},
 	};
 	static const luaL_Reg methods[] = {
-	    {"set_global", set_global},
-	    {"globals", get_globals},
-	    {"reuse_map", reuse_map},
-	    {"prepared", get_prepared},
-	    {"log", get_log},
-	    {"btf_bytes", get_btf_bytes},
-	    {NULL, NULL},
+	    {"set_global", set_global},	  {"globals", get_globals},
+	    {"reuse_map", reuse_map},	  {"prepared", get_prepared},
+	    {"helpers", get_helpers},	  {"log", get_log},
+	    {"btf_bytes", get_btf_bytes}, {NULL, NULL},
 	};
 
 	luaL_newlib(L, functions);
