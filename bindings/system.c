@@ -366,14 +366,16 @@ static int list_directory(lua_State *L)
 	return 1;
 }
 
-/* sha256(descriptor) -> the digest in hexadecimal */
+/* sha256(descriptor | bytes) -> the digest in hexadecimal */
 static int sha256(lua_State *L)
 {
 	static const char digits[] = "0123456789abcdef";
-	int fd = check_descriptor_number(L, 1);
 	unsigned char digest[SHA256_SIZE];
 	char text[2 * SHA256_SIZE];
-	int err = digest_sha256(fd, digest);
+	size_t size;
+	const char *bytes = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &size) : NULL;
+	int err = bytes ? digest_sha256_bytes(bytes, size, digest)
+			: digest_sha256(check_descriptor_number(L, 1), digest);
 
 	if (err)
 		return push_errno(L, err, "cannot make a digest");

@@ -37,11 +37,9 @@ static int open_crypto(struct crypto *crypto)
 	return crypto->init && crypto->update && crypto->final ? 0 : -ENOSYS;
 }
 
-int digest_sha256(int fd, unsigned char digest[SHA256_SIZE])
+int digest_sha256_bytes(const void *bytes, size_t size, unsigned char digest[SHA256_SIZE])
 {
 	static struct crypto crypto;
-	struct stat status;
-	void *bytes = NULL;
 	SHA256_CTX context;
 	int err = 0;
 
@@ -49,6 +47,18 @@ int digest_sha256(int fd, unsigned char digest[SHA256_SIZE])
 		err = open_crypto(&crypto);
 	if (err)
 		return err;
+	if (crypto.init(&context) != 1 || crypto.update(&context, bytes, size) != 1 ||
+	    crypto.final(digest, &context) != 1)
+		return -EIO;
+	return 0;
+}
+
+int digest_sha256(int fd, unsigned char digest[SHA256_SIZE])
+{
+	struct stat status;
+	void *bytes = NULL;
+	int err;
+
 	if (fstat(fd, &status))
 		return -errno;
 	if (status.st_size) {
@@ -56,10 +66,7 @@ int digest_sha256(int fd, unsigned char digest[SHA256_SIZE])
 		if (bytes == MAP_FAILED)
 			return -errno;
 	}
-	if (crypto.init(&context) != 1 ||
-	    crypto.update(&context, bytes ? bytes : "", (size_t)status.st_size) != 1 ||
-	    crypto.final(digest, &context) != 1)
-		err = -EIO;
+	err = digest_sha256_bytes(bytes ? bytes : "", (size_t)status.st_size, digest);
 	if (bytes)
 		munmap(bytes, (size_t)status.st_size);
 	return err;

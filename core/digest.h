@@ -2,6 +2,8 @@
 #ifndef CORE_DIGEST_H
 #define CORE_DIGEST_H
 
+#include <stddef.h>
+
 #define SHA256_SIZE 32
 
 /*
@@ -12,5 +14,8 @@
  * hardened kernels.
  */
 int digest_sha256(int fd, unsigned char digest[SHA256_SIZE]);
+
+/* The same of bytes at hand. */
+int digest_sha256_bytes(const void *bytes, size_t size, unsigned char digest[SHA256_SIZE]);
 
 #endif
