@@ -308,6 +308,8 @@ static void set_callbacks(struct transfer *self)
 static void set_method(struct transfer *self, const struct transfer_request *request)
 {
 	SET(CURLOPT_URL, request->url);
+	/* one request at a time: version 2 has nothing to offer for that */
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_USERAGENT, "bpfd/" VERSION);
 	if (request->has_body) {
 		SET(CURLOPT_UPLOAD, 1L);

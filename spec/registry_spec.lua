@@ -1,0 +1,287 @@
+-- The registry client against Debian's docker-registry, and against what skopeo writes and reads.
+local uv = require "luv"
+local bpf = require "bpf"
+local core = require "bpf.core"
+local process = require "spec.support.process"
+local server = require "spec.support.registry"
+
+local MANIFEST <const> = "application/vnd.oci.image.manifest.v1+json"
+local LAYER <const> = "application/vnd.oci.image.layer.v1.tar"
+local directory <const> = ("/tmp/bpfd-spec-%d-client"):format(uv.os_getpid())
+
+local function digest_of(bytes) return "sha256:" .. core.system.sha256(bytes) end
+
+local function open(host, repository, options)
+  options.reference = assert(bpf.registry.parse(host .. "/" .. repository))
+  return assert(bpf.registry.open(options))
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read "a"
+end
+
+local function write(path, bytes)
+  local file <close> = assert(io.open(path, "wb"))
+  file:write(bytes)
+end
+
+local config <const> = '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers",'
+  .. '"diff_ids":["%s"]},"config":{}}'
+
+-- A whole image of one layer, whose media type says that nothing packs it.
+local function push_image(session, tag, layer)
+  local settings = config:format(digest_of(layer))
+  assert(session:push_blob(digest_of(layer), #layer, { bytes = layer }))
+  assert(session:push_blob(digest_of(settings), #settings, { bytes = settings }))
+  local manifest = bpf.json.encode {
+    schemaVersion = 2, mediaType = MANIFEST,
+    config = { mediaType = "application/vnd.oci.image.config.v1+json",
+      digest = digest_of(settings), size = #settings },
+    layers = { { mediaType = LAYER, digest = digest_of(layer), size = #layer } },
+  }
+  return manifest, assert(session:push_manifest(tag, manifest, MANIFEST))
+end
+
+local function fails(value, err)
+  assert.is_nil(value)
+  return err
+end
+
+describe("the registry client", function()
+  local plain, open_servers
+
+  local function start(options)
+    local started = server.start(options)
+    open_servers[#open_servers + 1] = started
+    return started
+  end
+
+  setup(function()
+    assert(uv.fs_mkdir(directory, 448))
+    open_servers = {}
+    plain = start()
+  end)
+
+  teardown(function()
+    for _, each in ipairs(open_servers) do each:close() end
+    process.check { "rm", "-rf", directory }
+  end)
+
+  it("fetches what it has pushed, under its tag and its digest", function()
+    local session <close> = open(plain.host, "pushed/by/us:1", { settings = plain.settings })
+    local layer = ("layer"):rep(1000)
+    local manifest, digest = push_image(session, "1", layer)
+    assert.equal(digest_of(manifest), digest)
+    local expected = { bytes = manifest, media_type = MANIFEST, digest = digest, size = #manifest }
+    assert.same(expected, session:manifest())
+    assert.same(expected, session:manifest(digest))
+    assert.equal(layer, session:blob_bytes(digest_of(layer), #layer))
+    assert.is_true(session:has_blob(digest_of(layer)))
+    assert.is_false(session:has_blob(digest_of "nothing"))
+  end)
+
+  it("writes a blob into a file, reports how far it is, and checks its digest", function()
+    local told = {}
+    local session <close> = open(plain.host, "blobs:1", { settings = plain.settings,
+      progress = function(done, total) told[#told + 1] = { done, total } end })
+    local path, bytes = directory .. "/whole", ("0123456789"):rep(200000)
+    assert(session:push_blob(digest_of(bytes), #bytes, { bytes = bytes }))
+    assert.same({ #bytes, #bytes }, told[#told])
+    told = {}
+    assert(session:blob(digest_of(bytes), #bytes, path))
+    assert.equal(bytes, read(path))
+    assert.equal(tonumber("600", 8), core.system.facts(path).mode)
+    assert.same({ #bytes, #bytes }, told[#told])
+    assert.is_true(#told >= 2)
+  end)
+
+  it("asks only for what the file does not have yet", function()
+    local session <close> = open(plain.host, "blobs:1", { settings = plain.settings })
+    local path, bytes = directory .. "/rest", ("abcdefghij"):rep(50000)
+    assert(session:push_blob(digest_of(bytes), #bytes, { bytes = bytes }))
+    write(path, bytes:sub(1, 300001))
+    local first
+    session.progress = function(done) first = first or done end
+    assert(session:blob(digest_of(bytes), #bytes, path))
+    assert.equal(300001, first)
+    assert.equal(bytes, read(path))
+    session.progress = function() error "nothing is left to fetch" end
+    assert(session:blob(digest_of(bytes), #bytes, path))
+  end)
+
+  it("starts anew where the beginning of the file is not the blob's", function()
+    local session <close> = open(plain.host, "blobs:1", { settings = plain.settings })
+    local path, bytes = directory .. "/other", ("klmnopqrst"):rep(5000)
+    assert(session:push_blob(digest_of(bytes), #bytes, { bytes = bytes }))
+    for _, begun in ipairs { "no", ("n"):rep(#bytes), ("n"):rep(#bytes + 1) } do
+      write(path, begun)
+      assert(session:blob(digest_of(bytes), #bytes, path))
+      assert.equal(bytes, read(path))
+    end
+    write(path, "no")
+    assert(session:blob(digest_of(bytes), #bytes, path, { offset = 0 }))
+    assert.equal(bytes, read(path))
+  end)
+
+  it("pushes from files, and not what is there already", function()
+    local session <close> = open(plain.host, "files:1", { settings = plain.settings })
+    local path, bytes = directory .. "/source", ("file"):rep(100000)
+    write(path, bytes)
+    assert(session:push_blob(digest_of(bytes), #bytes, path))
+    assert.equal(bytes, session:blob_bytes(digest_of(bytes), #bytes))
+    session.progress = function() error "it is there" end
+    assert(session:push_blob(digest_of(bytes), #bytes, "/does/not/exist"))
+  end)
+
+  it("says that a tag, a digest or a repository is not there", function()
+    local session <close> = open(plain.host, "pushed/by/us:1", { settings = plain.settings })
+    push_image(session, "1", "x")
+    local err = fails(session:manifest "none")
+    assert.equal("ENOENT", err.code)
+    assert.equal(("fetching the manifest of %s/pushed/by/us:none: the registry answers 404 Not "
+      .. "Found: manifest unknown"):format(plain.host), tostring(err))
+    err = fails(session:manifest(digest_of "none"))
+    assert.equal("ENOENT", err.code)
+    assert.is_truthy(tostring(err):find(digest_of "none", 1, true))
+    err = fails(session:blob_bytes(digest_of "none", 4))
+    assert.equal("ENOENT", err.code)
+    local other <close> = open(plain.host, "no/such:1", { settings = plain.settings })
+    assert.equal("ENOENT", fails(other:manifest()).code)
+  end)
+
+  it("says that there is no such host, and nobody at that port", function()
+    local session <close> = open("nosuch.invalid", "x:1", {})
+    local err = fails(session:manifest())
+    assert.equal("EHOSTUNREACH", err.code)
+    assert.equal("fetching the manifest of nosuch.invalid/x:1: asking nosuch.invalid: "
+      .. "Could not resolve host: nosuch.invalid", tostring(err))
+    local host = "127.0.0.1:" .. server.free_port()
+    local refused <close> = open(host, "x:1", {
+      settings = { registries = { [host] = { plain_http = true } } } })
+    err = fails(refused:manifest())
+    assert.equal("ECONNREFUSED", err.code)
+    assert.is_truthy(tostring(err):find(host .. "/x:1: asking " .. host .. ": Failed to connect",
+      1, true))
+  end)
+
+  it("does not speak plain HTTP to a host that the configuration does not name", function()
+    local session <close> = open(plain.host, "x:1", {})
+    local err = fails(session:manifest())
+    assert.equal("EPROTO", err.code)
+    assert.is_truthy(err.advice:find(plain.host, 1, true))
+    assert.is_truthy(err.advice:find("plain_http", 1, true))
+  end)
+
+  it("takes a password where the registry wants one", function()
+    local guarded = start { users = { alice = "right:with colon" } }
+    local function session_of(password)
+      return open(guarded.host, "private/x:1", { settings = guarded.settings,
+        credentials = password and { username = "alice", password = password } })
+    end
+    local session <close> = session_of "right:with colon"
+    local manifest = push_image(session, "1", "secret")
+    assert.equal(manifest, session:manifest().bytes)
+
+    local wrong <close> = session_of "wrong"
+    local err = fails(wrong:manifest())
+    assert.equal("EACCES", err.code)
+    assert.equal(("fetching the manifest of %s/private/x:1: the registry does not accept the "
+      .. "password of user alice"):format(guarded.host), tostring(err))
+    assert.is_nil(tostring(err):find "wrong")
+
+    local nobody <close> = session_of(nil)
+    err = fails(nobody:manifest())
+    assert.equal("EACCES", err.code)
+    assert.matches("wants a user name and a password$", err.message)
+    assert.matches("registry%-auth", err.advice)
+    assert.equal("EACCES", fails(nobody:push_blob(digest_of "x", 1, { bytes = "x" })).code)
+  end)
+
+  it("trusts a registry whose certificate the configured CA has signed, and no other", function()
+    local secure = start { tls = true }
+    local session <close> = open(secure.host, "tls/x:1", { settings = secure.settings })
+    local manifest = push_image(session, "1", ("tls"):rep(100000))
+    assert.equal(manifest, session:manifest().bytes)
+
+    local stranger <close> = open(secure.host, "tls/x:1", {})
+    local err = fails(stranger:manifest())
+    assert.equal("EPROTO", err.code)
+    assert.matches("certificate", err.message)
+    assert.is_truthy(err.advice:find("ca = ", 1, true))
+
+    local other = directory .. "/other-ca"
+    assert(uv.fs_mkdir(other, 448))
+    server.make_certificates(other)
+    local mistaken <close> = open(secure.host, "tls/x:1", {
+      settings = { registries = { [secure.host] = { ca = other .. "/ca.pem" } } } })
+    assert.matches("certificate", fails(mistaken:manifest()).message)
+
+    local misnamed <close> = open("localhost:" .. secure.port, "tls/x:1", {
+      settings = { registries = { ["localhost:" .. secure.port] = { ca = secure.ca } } } })
+    assert.equal(manifest, misnamed:manifest().bytes)
+    local lacking <close> = open(secure.host, "tls/x:1", {
+      settings = { registries = { [secure.host] = { ca = directory .. "/none.pem" } } } })
+    assert.is_truthy(fails(lacking:manifest()).message:find("none.pem", 1, true))
+  end)
+
+  it("refuses option names that it does not know", function()
+    local reference = bpf.registry.parse "x"
+    assert.has_error(function() bpf.registry.open { reference = reference, setings = {} } end,
+      "a session with a registry has no key setings; did you mean settings?")
+    assert.has_error(function()
+      bpf.registry.open { reference = reference, settings = { time_out = 1 } }
+    end, "settings has no key time_out; did you mean timeout?")
+  end)
+
+  describe("and skopeo", function()
+    local skopeo_policy = directory .. "/policy.json"
+
+    local function skopeo(...)
+      return process.check { "skopeo", "--policy", skopeo_policy, ... }
+    end
+
+    -- An image layout with one file in one layer, as umoci makes it.
+    local function make_layout(name, content)
+      local path = directory .. "/" .. name
+      local image, bundle = path .. ":1", path .. "-bundle"
+      process.check { "umoci", "init", "--layout", path }
+      process.check { "umoci", "new", "--image", image }
+      process.check { "umoci", "unpack", "--image", image, bundle }
+      write(bundle .. "/rootfs/program.o", content)
+      process.check { "umoci", "repack", "--image", image, bundle }
+      return "oci:" .. image
+    end
+
+    setup(function() write(skopeo_policy, '{"default":[{"type":"insecureAcceptAnything"}]}') end)
+
+    for _, format in ipairs { "oci", "v2s2" } do
+      it(("read and write the same images, in the format %s"):format(format), function()
+        local target = ("%s/skopeo/%s:1"):format(plain.host, format)
+        skopeo("copy", "--dest-tls-verify=false", "--format", format,
+          make_layout(format, ("program"):rep(1000)), "docker://" .. target)
+        local raw = skopeo("inspect", "--raw", "--tls-verify=false", "docker://" .. target)
+        local session <close> = open(plain.host, ("skopeo/%s:1"):format(format), {
+          settings = plain.settings })
+        local manifest = assert(session:manifest())
+        assert.equal(raw, manifest.bytes)
+        assert.equal(digest_of(raw), manifest.digest)
+        local layer = bpf.json.decode(raw).layers[1]
+        local path = directory .. "/layer-" .. format
+        assert(session:blob(layer.digest, layer.size, path))
+        assert.matches("program%.o", process.check { "tar", "tzf", path })
+      end)
+    end
+
+    it("read back what we have pushed", function()
+      local session <close> = open(plain.host, "ours:1", { settings = plain.settings })
+      local layer = ("our layer"):rep(1000)
+      local manifest = push_image(session, "1", layer)
+      local copy = directory .. "/copy"
+      skopeo("copy", "--src-tls-verify=false", "docker://" .. plain.host .. "/ours:1",
+        "dir:" .. copy)
+      assert.equal(manifest, read(copy .. "/manifest.json"))
+      assert.equal(layer, read(copy .. "/" .. digest_of(layer):sub(8)))
+    end)
+  end)
+end)
