@@ -1,67 +1,22 @@
--- The change of one hook's chain, in a job: build the new chain, pin what it needs, one operation
--- of the kernel, drop what was before. Until that operation the old chain is in force, and after it
--- the new one; whatever else is pinned then is garbage, and the tree alone tells which.
+-- The change of one hook's chain, in a job: build the new chain and pin what it needs; one
+-- operation of the kernel; drop what was before. Until that operation the old chain is in force,
+-- after it the new one; whatever else is pinned then is garbage, and the tree alone tells which.
+-- Several hooks change together by doing each of these steps for all of them before the next.
 
 local bpf = require "bpf"
+local chain_state = require "bpfd.chain_state"
 local tree = require "bpfd.tree"
 
 local chain_change = {}
 
----@class bpfd.chain_state
----@field link table?       the hook's link
----@field live integer?     id of the program that the hook runs
----@field manifest table?   of the chain in force, or of the last one where the interface is gone
----@field id integer?       of that chain's head: the name of its directory
----@field directory string? where that is pinned
-
--- Without a link or a filter that tells, the youngest chain is the last that was in force.
-local function last_of(ids)
-  return ids[#ids]
-end
-
-local function is_in(list, value)
-  for _, item in ipairs(list) do
-    if item == value then return true end
-  end
-  return false
-end
-
---- What runs at a hook and what is pinned for it.
----@param dirs table
----@param hook_name string
----@param hook table?  for what no link tells; nil when it cannot be reached
----@return bpfd.chain_state
-function chain_change.state(dirs, hook_name, hook)
-  local state = { ids = tree.ids(dirs:chain(hook_name)) }
-  local link, info = tree.hook_link(dirs, hook_name)
-  if link and info and not info.severed then
-    state.link, state.live = link, info.prog_id
-  elseif link then
-    state.severed_link, state.last = link, info and info.prog_id
-  else
-    local running = hook and hook:running()
-    state.live = is_in(state.ids, running) and running or nil
-  end
-  local last = state.live or state.last or last_of(state.ids)
-  if last and is_in(state.ids, last) then
-    state.id = last
-    state.directory = ("%s/%d"):format(dirs:chain(hook_name), last)
-    state.manifest = bpf.chain.manifest.read(state.directory)
-  end
-  return state
-end
-
--- Drops every chain of the hook's but the one with this id; nil drops them all.
-local function drop_others(dirs, hook_name, kept)
-  for _, id in ipairs(tree.ids(dirs:chain(hook_name))) do
-    if id ~= kept then
-      local good, err = bpf.pin.remove_tree(("%s/%d"):format(dirs:chain(hook_name), id))
-      if not good then return nil, err end
-    end
-  end
-  return true
-end
-chain_change.drop_others = drop_others
+---@class bpfd.chain_change
+---@field name string       of the hook
+---@field hook table        bpf.chain.hook
+---@field state bpfd.chain_state
+---@field manifest table|false  of the new chain; false: the hook has none afterwards
+---@field build table?      the new chain; nil where nothing has to be built
+local change = {}
+change.__index = change
 
 local function open_maps(dirs, id, maps)
   local directory <const> = dirs:program(id) .. "/maps"
@@ -99,113 +54,182 @@ local function open_members(dirs, members)
   return opened
 end
 
--- Pins what the new chain needs. Returns its directory.
-local function pin_chain(dirs, hook_name, build, manifest)
-  local head <const> = build.program:info().id
-  local directory <const> = ("%s/%d"):format(dirs:chain(hook_name), head)
-  local good, err = tree.make(dirs:chain(hook_name))
-  if good then good, err = tree.make(directory) end
-  if good then good, err = build:pin(directory) end
-  if good then good, err = bpf.chain.manifest.pin(manifest, directory) end
-  if good then return directory, head end
-  bpf.pin.remove_tree(directory)
-  return nil, err
+-- Pins what the new chain needs.
+local function pin_chain(self, manifest)
+  local dirs <const> = self.dirs
+  self.head = self.build.program:info().id
+  self.directory = ("%s/%d"):format(dirs:chain(self.name), self.head)
+  local good, err = tree.make(dirs:chain(self.name))
+  if good then good, err = tree.make(self.directory) end
+  if good then good, err = self.build:pin(self.directory) end
+  if good then good, err = bpf.chain.manifest.pin(manifest, self.directory) end
+  return good, err
 end
 
-local function attach_anew(dirs, hook_name, hook, build, state)
-  local path <const> = dirs:chain(hook_name) .. "/link"
-  if state.severed_link then
-    local good, err = bpf.pin.unlink(path)
-    if not good then return nil, err end
+local function build(self, manifest, options)
+  local members, err = open_members(self.dirs, manifest.members)
+  if not members then return nil, err end
+  self.build, err = bpf.chain.engine(manifest.engine).build(self.hook, members, options)
+  if not self.build then return nil, err end
+  manifest.segments, manifest.tail_callers = self.build.segments, self.build.tail_callers
+  local good
+  good, err = pin_chain(self, manifest)
+  if not good then
+    self:discard()
+    return nil, err
   end
-  local link, mode = hook:attach(build.program)
+  return self
+end
+
+--- Builds a chain for the hook; nothing runs it yet. Without a member the chain will be taken away.
+---@param dirs table
+---@param place { name: string, hook: table, enter: fun(): true?, bpf.error? }  enter: into the
+---  namespace where the hook can be reached
+---@param state bpfd.chain_state
+---@param manifest table  of the new chain: engine, members = { { id, priority, mask } ... }
+---@param options table   for the engine
+---@return bpfd.chain_change? change, bpf.error? err
+function chain_change.prepare(dirs, place, state, manifest, options)
+  local self = setmetatable({
+    dirs = dirs, name = place.name, hook = place.hook, enter = place.enter, state = state,
+    manifest = #manifest.members > 0 and manifest,
+  }, change)
+  if state.live then
+    local err
+    self.before, err = bpf.program.open_id(state.live)
+    if not self.before then return nil, err end
+  end
+  if not self.manifest then return self end
+  return build(self, manifest, options)
+end
+
+--- A change of what no packet reaches any more: the members are others, and nothing is built.
+---@return bpfd.chain_change
+function chain_change.unreached(dirs, place, state, manifest)
+  return setmetatable({
+    dirs = dirs, name = place.name, hook = place.hook, enter = place.enter, state = state,
+    manifest = #manifest.members > 0 and manifest, head = state.id,
+  }, change)
+end
+
+local function link_path(self)
+  return self.dirs:chain(self.name) .. "/link"
+end
+
+-- Puts a program where none runs, and pins the link that it gets.
+local function attach(self, program)
+  local link, mode = self.hook:attach(program)
   if not link then return nil, mode end
   if link ~= true then
-    local pinned, err = link:pin(path)
+    local pinned, err = link:pin(link_path(self))
     if not pinned then
       link:detach()
       return nil, err
     end
   end
-  return true, mode
+  self.link, self.attached_as = link, mode
+  return true
 end
 
--- The one operation. Returns the mode, where the attaching told one.
-local function commit(dirs, hook_name, hook, build, state)
-  if state.live then return hook:replace(state.link, build.program, state.live) end
-  return attach_anew(dirs, hook_name, hook, build, state)
-end
-
--- Packets may still be on their way through the chain before. One fused program keeps itself alive
--- for them; segments and slots live by their pins, which must wait for a grace period.
-local function settle(state)
-  local before <const> = state.manifest
-  if state.live and before and (before.segments ~= 1 or before.engine ~= "fuse") then
-    bpf.chain.settle()
+local function attach_anew(self)
+  local severed <const> = self.state.severed_link
+  if severed then
+    local good, err = bpf.pin.unlink(link_path(self))
+    if not good then return nil, err end
   end
+  local good, err = attach(self, self.build.program)
+  if not good and severed then severed:pin(link_path(self)) end
+  return good, err
+end
+
+--- Whether it puts a program on a hook where nothing of ours runs.
+---@return boolean
+function change:attaches()
+  return self.build ~= nil and not self.state.live
+end
+
+--- The one operation.
+---@return true? ok, bpf.error? err
+function change:commit()
+  local state <const>, good, err = self.state, self.enter()
+  if not good then return nil, err end
+  if self:attaches() then
+    good, err = attach_anew(self)
+  elseif self.build then
+    good, err = self.hook:replace(state.link, self.build.program, state.live)
+  elseif state.live and not self.manifest then
+    good, err = self.hook:detach(state.link, state.live)
+  end
+  if good then self.committed = true end
+  return good, err
+end
+
+local function take_back(self)
+  local state <const> = self.state
+  local good, err = self.enter()
+  if not good then return nil, err end
+  if self:attaches() then
+    good, err = self.hook:detach(self.link, self.head)
+    if good and self.link ~= true then good, err = bpf.pin.unlink(link_path(self)) end
+    if good and state.severed_link then good, err = state.severed_link:pin(link_path(self)) end
+  elseif self.build then
+    good, err = self.hook:replace(state.link, self.before, self.head)
+  elseif state.live and not self.manifest then
+    if state.link then good, err = bpf.pin.unlink(link_path(self)) end
+    if good then good, err = attach(self, self.before) end
+  end
+  return good, err
+end
+
+--- Lets go of a chain that has not been put in force.
+function change:discard()
+  if self.build then self.build:close() end
+  if self.directory then bpf.pin.remove_tree(self.directory) end
+  if not self.state.manifest then bpf.pin.remove_tree(self.dirs:chain(self.name)) end
+end
+
+--- The chain before is in force again.
+---@return true? ok, bpf.error? err
+function change:undo()
+  if not self.committed then return true end
+  local good, err = take_back(self)
+  if good then self.committed = false end
+  return good, err
+end
+
+--- Whether packets may still need pins of the chain before. One fused program keeps itself alive
+--- for them; segments and slots live by their pins.
+---@return boolean
+function change:needs_grace()
+  local before <const> = self.state.manifest
+  return self.state.live ~= nil and before ~= nil
+    and (before.segments ~= 1 or before.engine ~= "fuse")
 end
 
 -- Of XDP: what the attaching told or, after an update, the kernel; nil where neither can.
-local function mode_of(hook, manifest, attached_as)
-  if manifest.type ~= "xdp" then return nil end
-  if type(attached_as) == "string" then return attached_as end
-  if hook.ifindex == 0 then return nil end
-  local _, mode = hook:running()
+local function xdp_mode(self)
+  if self.manifest.type ~= "xdp" then return nil end
+  if self.attached_as then return self.attached_as end
+  if self.hook.ifindex == 0 or not self.enter() then return nil end
+  local _, mode = self.hook:running()
   return type(mode) == "string" and mode or nil
 end
 
---- Lets the hook run these members instead of what it runs, in this order; at least one.
----@param dirs table
----@param hook_name string
----@param hook table      bpf.chain.hook
----@param state bpfd.chain_state
----@param manifest table  of the new chain: engine, members = { { id, priority, mask } ... }
----@param options table   for the engine
----@return table? manifest  with what was found out: head, segments, called, xdp_mode
+--- Drops what was before, once no packet needs it.
+---@return table|false|nil manifest  with what was found out; false: no chain is left
 ---@return bpf.error? err
-function chain_change.swap(dirs, hook_name, hook, state, manifest, options)
-  local members, err = open_members(dirs, manifest.members)
-  if not members then return nil, err end
-  local build
-  build, err = bpf.chain.engine(manifest.engine).build(hook, members, options)
-  if not build then return nil, err end
-  manifest.segments, manifest.tail_callers = build.segments, build.tail_callers
-  local directory, head = pin_chain(dirs, hook_name, build, manifest)
-  if not directory then return nil, head end
-  local good, mode = commit(dirs, hook_name, hook, build, state)
-  if not good then
-    bpf.pin.remove_tree(directory)
-    if not state.manifest then bpf.pin.remove_tree(dirs:chain(hook_name)) end
-    return nil, mode
-  end
-  settle(state)
-  drop_others(dirs, hook_name, head)
-  manifest.head = head
-  manifest.xdp_mode = mode_of(hook, manifest, mode)
-  return manifest
-end
-
---- Takes the hook's chain away altogether.
----@return true? ok, bpf.error? err
-function chain_change.remove(dirs, hook_name, hook, state)
-  if state.live then
-    local good, err = hook:detach(state.link, state.live)
+function change:finish()
+  if not self.manifest then
+    local good, err = bpf.pin.remove_tree(self.dirs:chain(self.name))
     if not good then return nil, err end
-    settle(state)
+    return false
   end
-  return bpf.pin.remove_tree(dirs:chain(hook_name))
-end
-
---- Where a program of this priority goes: before all that are not before it. So among equals the
---- newer runs first, and the order is kept by the manifest alone.
----@param members table[]
----@param priority integer
----@return integer place
-function chain_change.place_for(members, priority)
-  for place, member in ipairs(members) do
-    if member.priority >= priority then return place end
+  if self.build then
+    chain_state.drop_others(self.dirs, self.name, self.head)
+    self.manifest.head = self.head
+    self.manifest.xdp_mode = xdp_mode(self)
   end
-  return #members + 1
+  return self.manifest
 end
 
 return chain_change

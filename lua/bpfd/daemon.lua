@@ -1,6 +1,7 @@
 -- The daemon as a whole: what it opens at its start, and how it ends.
 
 local core = require "bpf.core"
+local change = require "bpfd.change"
 local directories = require "bpfd.directories"
 local file_system = require "bpfd.file_system"
 local hooks = require "bpfd.hooks"
@@ -8,7 +9,6 @@ local interfaces = require "bpfd.interfaces"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
-local programs = require "bpfd.programs"
 local reconcile = require "bpfd.reconcile"
 local server = require "bpfd.server"
 local store = require "bpfd.store"
@@ -90,7 +90,7 @@ local function open_doors(self)
   }
   if not self.server then return nil, err end
   self.tidy = stay_small(self)
-  self.hooks:watch(function(hook_name) return programs.is_free(self, hook_name) end)
+  self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end)
   log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
   return true
 end

@@ -48,9 +48,9 @@ local function by_path(daemon, request, path)
 end
 
 --- The object file of a request, and the kernel's word for where it is.
+---@param params { fd: integer?, path: string? }  what names it
 ---@return table? descriptor, string|bpf.error path_or_err
-function files.object(daemon, request)
-  local params <const> = request.params
+function files.object(daemon, request, params)
   local file, err
   if params.fd ~= nil then
     if params.path ~= nil then return refusal("EINVAL", "fd and path exclude each other") end

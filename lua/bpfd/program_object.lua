@@ -3,6 +3,7 @@
 local bpf = require "bpf"
 local json = require "bpf.json"
 local time = require "bpfd.time"
+local verdict = require "bpf.verdict"
 
 local program_object = {}
 
@@ -26,6 +27,22 @@ local function attach_text(note)
   for _, key in ipairs(attach_fields[note.type] or {}) do attach[key] = absent(attach[key]) end
   attach.hook, attach.iface = nil, nil
   return json.encode(attach)
+end
+
+--- Gives a note the priority and the proceed-on set of its place in a chain: the manifest's word is
+--- the last, the record's that of the load.
+---@param note table
+---@param member { priority: integer, mask: integer }
+---@return boolean changed
+function program_object.take_place(note, member)
+  local attach <const> = note.attach
+  if attach.priority == member.priority
+      and verdict.encode(attach.type, attach.proceed_on) == member.mask then
+    return false
+  end
+  attach.priority = member.priority
+  attach.proceed_on = verdict.decode(attach.type, member.mask) or attach.proceed_on
+  return true
 end
 
 --- What of a listed object never changes, as JSON: so that lists are made of ready texts.

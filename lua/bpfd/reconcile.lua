@@ -1,8 +1,8 @@
 -- Brings the index in line with what is pinned: at the start, and after a job that died.
 
+local index = require "bpfd.index"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
-local program_object = require "bpfd.program_object"
 local reconcile_job = require "bpfd.reconcile_job"
 local tree = require "bpfd.tree"
 
@@ -14,8 +14,7 @@ local function put(daemon, program)
     log.error("the record of program %d cannot be read: %s", program.id, tostring(err))
     return
   end
-  daemon.store:put_program(program.id, note, program.hook,
-    program_object.fixed(program.id, note))
+  index.put_program(daemon, program.id, note, program.hook)
 end
 
 local function put_all(daemon, found)
@@ -34,7 +33,9 @@ local function put_all(daemon, found)
   end
   for hook_name in daemon.store:chains() do known[hook_name] = true end
   for hook_name in pairs(known) do daemon.store:put_chain(hook_name, nil) end
-  for hook_name, manifest in pairs(found.chains) do daemon.store:put_chain(hook_name, manifest) end
+  for hook_name, manifest in pairs(found.chains) do
+    index.put_chain(daemon, hook_name, manifest, { places = true })
+  end
   if added + dropped + found.removed > 0 then
     log.warning("%d programs were not in the database and %d no longer ran; %d attempts that had "
       .. "died were removed", added, dropped, found.removed)
@@ -61,11 +62,11 @@ end
 --- After a job that died: what it did is either done and known, or gone.
 ---@param daemon table
 ---@param died integer  its pid
----@param unloading { id: integer, hook_name: string?, drop: string[] }?  if that was its work
----@return integer? kept  the program that it had loaded, if that is in force
-function reconcile.settle(daemon, died, unloading)
+---@param plan bpfd.change_plan  what its work was
+---@return { added: table[], chains: table<string, table|false> }? outcome  what of it is in force
+function reconcile.settle(daemon, died, plan)
   local found, err = job.run(function()
-    return reconcile_job.settle(daemon.directories, died, unloading)
+    return reconcile_job.settle(daemon.directories, died, plan)
   end)
   if not found then
     log.error("what a dead job left behind could not be removed: %s", tostring(err))
@@ -75,13 +76,16 @@ function reconcile.settle(daemon, died, unloading)
     for _, program in ipairs(found.kept) do put(daemon, program) end
     for _, gone in ipairs(found.gone) do daemon.store:remove_program(gone) end
     for name, manifest in pairs(found.chains) do
-      daemon.store:put_chain(name, manifest or nil)
+      index.put_chain(daemon, name, manifest, { places = true })
     end
     return true
   end)
   for name in pairs(found.chains) do daemon.hooks:hold(name) end
-  local kept <const> = found.kept[1]
-  return kept and not unloading and kept.id or nil
+  local outcome = { added = {}, chains = found.chains }
+  for _, program in ipairs(found.kept) do
+    if program.is_new then table.insert(outcome.added, program) end
+  end
+  return outcome
 end
 
 return reconcile

@@ -2,7 +2,7 @@
 
 local bpf = require "bpf"
 local core = require "bpf.core"
-local chain_change = require "bpfd.chain_change"
+local chain_state = require "bpfd.chain_state"
 local place = require "bpfd.place"
 local tree = require "bpfd.tree"
 
@@ -18,7 +18,7 @@ local function state_of(dirs, hook_name, home)
     hook = place.hook(manifest, { tc_attach = "clsact" })
     if hook and hook.name ~= hook_name then hook = nil end
   end
-  local state = chain_change.state(dirs, hook_name, hook)
+  local state = chain_state.read(dirs, hook_name, hook)
   bpf.network.enter(home:fd())
   return state
 end
@@ -35,7 +35,7 @@ local function judge_hook(dirs, hook_name, home)
     bpf.pin.remove_tree(dirs:chain(hook_name))
     return nil
   end
-  chain_change.drop_others(dirs, hook_name, state.id)
+  chain_state.drop_others(dirs, hook_name, state.id)
   if state.live and manifest.type == "xdp" and state.link then
     manifest.xdp_mode = place.xdp_mode(manifest, home)
   end
@@ -88,17 +88,21 @@ function reconcile_job.run(dirs)
   return result
 end
 
--- The programs that a job had in its hands when it died.
-local function in_hands(dirs, pid, id)
-  local ids = {}
-  for _, candidate in ipairs(tree.ids(dirs.fs .. "/programs")) do
-    local note = tree.note(dirs, candidate)
-    if candidate == id or note and note.job == pid then
-      table.insert(ids, { id = candidate, hook = note and note.attach.hook,
-        owner = note and note.map_owner_id })
+-- The programs that a job had in its hands when it died: what it was to drop, and what it had made.
+local function in_hands(dirs, pid, plan)
+  local programs = {}
+  for _, member in ipairs(plan.drop) do
+    table.insert(programs, { id = member.id, hook = member.hook_name, drop = member.own,
+      maps = member.maps, users = member.users })
+  end
+  for _, id in ipairs(tree.ids(dirs.fs .. "/programs")) do
+    local note = tree.note(dirs, id)
+    if note and note.job == pid then
+      table.insert(programs, { id = id, hook = note.attach.hook, is_new = true,
+        drop = { dirs:program(id), dirs:maps(id) } })
     end
   end
-  return ids
+  return programs
 end
 
 local function is_member(manifest, id)
@@ -108,46 +112,58 @@ local function is_member(manifest, id)
   return false
 end
 
+local function is_in_force(dirs, chains, program)
+  if program.hook then return is_member(chains[program.hook], program.id) end
+  return tree.exists(dirs:program(program.id) .. "/link")
+end
+
 -- What it had staged; maps that were published already, before their program came into its place.
 local function drop_staged(dirs, pid)
   for _, id in ipairs(tree.ids(dirs:staging(pid))) do bpf.pin.remove_tree(dirs:maps(id)) end
   bpf.pin.remove_tree(dirs:staging(pid))
 end
 
+local function judge_hooks(dirs, programs, plan, home)
+  local chains = {}
+  local function judge(hook_name)
+    if not hook_name or chains[hook_name] ~= nil then return end
+    chains[hook_name] = judge_hook(dirs, hook_name, home) or false
+  end
+  for _, program in ipairs(programs) do judge(program.hook) end
+  for _, member in ipairs(plan.keep) do judge(member.hook_name) end
+  return chains
+end
+
+-- Maps go with the last of those that were to leave and use them.
+local function drop_maps(program, kept_ids)
+  for _, user in ipairs(program.users or {}) do
+    if kept_ids[user] then return end
+  end
+  if program.maps then bpf.pin.remove_tree(program.maps) end
+end
+
 --- What one job left behind when it was killed or died. Its locks are still held.
 ---@param dirs table
 ---@param pid integer
----@param unloading { id: integer, hook_name: string?, drop: string[] }?  if that was its work:
----  drop are the directories that go with the program
----@return { kept: { id: integer, hook: string? }[], gone: integer[],
+---@param plan bpfd.change_plan  what its work was
+---@return { kept: { id: integer, hook: string?, is_new: boolean? }[], gone: integer[],
 ---  chains: table<string, table|false> }
-function reconcile_job.settle(dirs, pid, unloading)
-  local id <const> = unloading and unloading.id
-  local hook_name <const> = unloading and unloading.hook_name
+function reconcile_job.settle(dirs, pid, plan)
   local home <close> = assert(core.system.open "/proc/self/ns/net")
-  local result = { kept = {}, gone = {}, chains = {} }
   drop_staged(dirs, pid)
-  local programs <const> = in_hands(dirs, pid, id)
-  local hooks = { [hook_name or false] = hook_name }
+  local programs <const> = in_hands(dirs, pid, plan)
+  local result = { kept = {}, gone = {}, chains = judge_hooks(dirs, programs, plan, home) }
+  local kept_ids = {}
   for _, program in ipairs(programs) do
-    if program.hook then hooks[program.hook] = program.hook end
+    kept_ids[program.id] = is_in_force(dirs, result.chains, program)
   end
-  for _, name in pairs(hooks) do result.chains[name] = judge_hook(dirs, name, home) or false end
   for _, program in ipairs(programs) do
-    local in_force
-    if program.hook then
-      in_force = is_member(result.chains[program.hook], program.id)
-    else
-      in_force = tree.exists(dirs:program(program.id) .. "/link")
-    end
-    if in_force then
-      table.insert(result.kept, { id = program.id, hook = program.hook })
+    if kept_ids[program.id] then
+      table.insert(result.kept, { id = program.id, hook = program.hook, is_new = program.is_new })
     else
       table.insert(result.gone, program.id)
-      local drop = { dirs:program(program.id), dirs:maps(program.id) }
-      for _, path in ipairs(program.id == id and unloading.drop or drop) do
-        bpf.pin.remove_tree(path)
-      end
+      for _, path in ipairs(program.drop) do bpf.pin.remove_tree(path) end
+      drop_maps(program, kept_ids)
     end
   end
   return result

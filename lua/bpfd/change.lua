@@ -1,0 +1,175 @@
+-- Changes of what runs, of any number of programs at once: one job, then one transaction of the
+-- index.
+
+local addition = require "bpfd.addition"
+local change_job = require "bpfd.change_job"
+local index = require "bpfd.index"
+local lock = require "bpfd.lock"
+local log = require "bpfd.log"
+local reconcile = require "bpfd.reconcile"
+
+local change = {}
+
+local is_ordered <const> = { xdp = true, tc = true, tcx = true }
+
+-- Both directions of an interface share its clsact. Namespaces other than ours share one lock.
+local function hook_key(attach)
+  if not is_ordered[attach.type] then return nil end
+  if attach.netns then return attach.type .. ":other namespaces" end
+  return ("%s:%d"):format(attach.type, attach.ifindex)
+end
+
+--- What has to be held while a program comes or goes.
+---@param attach table
+---@param map_owner integer?
+---@return string[]
+function change.keys(attach, map_owner)
+  local keys = { map_owner and "maps:" .. map_owner }
+  local key <const> = hook_key(attach)
+  if key then keys[#keys + 1] = key end
+  return keys
+end
+
+--- Whether nothing changes this hook now.
+function change.is_free(daemon, hook_name)
+  local manifest = daemon.store:chain(hook_name)
+  return not manifest or not lock.is_held(hook_key(manifest))
+end
+
+-- What of a program that goes is removed with it: its directory and the maps that a sharer has
+-- beside its owner's; and, with their last user, all others.
+local function add_directories(daemon, drop, add)
+  local leaves, shared = {}, {}
+  for _, member in ipairs(drop) do leaves[member.id] = true end
+  for _, one in ipairs(add) do shared[one.note.map_owner_id or false] = true end
+  for _, member in ipairs(drop) do
+    local dirs <const>, owner <const> = daemon.directories, member.map_owner_id or member.id
+    member.own, member.users = { dirs:program(member.id) }, {}
+    if owner ~= member.id then member.own[2] = dirs:maps(member.id) end
+    local stay = shared[owner]
+    for _, user in ipairs(daemon.store:map_users(owner)) do
+      if leaves[user] then table.insert(member.users, user) else stay = true end
+    end
+    if not stay then member.maps = dirs:maps(owner) end
+  end
+end
+
+--- A program that runs, as a plan names it.
+---@param row table  of the store
+function change.member(daemon, row)
+  local attach <const> = row.note.attach
+  local settings <const> = attach.iface and daemon.config:interface(attach.iface)
+  return { id = row.id, note = row.note, hook_name = row.hook, map_owner_id = row.map_owner_id,
+    settings = settings or nil, engine_options = settings and addition.engine_options(settings) }
+end
+
+-- Descriptors that the job needs, each once.
+local function kept_descriptors(plan)
+  local kept, seen = {}, {}
+  local function keep(descriptor)
+    if type(descriptor) ~= "userdata" or seen[descriptor] then return end
+    seen[descriptor] = true
+    kept[#kept + 1] = descriptor
+  end
+  for _, one in ipairs(plan.add) do
+    keep(one.source)
+    keep(one.target)
+    keep(one.netns)
+  end
+  return kept
+end
+
+local function mend_hooks(daemon, plan)
+  for _, one in ipairs(plan.add) do
+    local known <const> = one.note.attach.ifindex and daemon:hook_of(one.note.attach)
+    if known then daemon.hooks:mend(known) end
+  end
+  for _, members in ipairs { plan.drop, plan.keep } do
+    for _, member in ipairs(members) do
+      if member.hook_name then daemon.hooks:mend(member.hook_name) end
+    end
+  end
+end
+
+local function hold_hooks(daemon, outcome)
+  for hook_name in pairs(outcome.chains) do daemon.hooks:hold(hook_name) end
+end
+
+local function write_down(daemon, plan, outcome)
+  return daemon.store:change(function()
+    for _, one in ipairs(outcome.added) do
+      index.put_program(daemon, one.id, one.note, one.hook)
+    end
+    for _, member in ipairs(plan.drop) do daemon.store:remove_program(member.id) end
+    for hook_name, manifest in pairs(outcome.chains) do
+      index.put_chain(daemon, hook_name, manifest, { places = #plan.keep > 0 })
+    end
+    return true
+  end)
+end
+
+local function run_job(request, plan)
+  return request:run(function(progress) return change_job.run(plan, progress) end,
+    kept_descriptors(plan))
+end
+
+-- What has come and cannot be written down is taken back, if nothing has gone for it.
+local function take_back(daemon, request, outcome)
+  request.cancelled = nil
+  local plan = { dirs = daemon.directories, add = {}, drop = {}, keep = {} }
+  for _, one in ipairs(outcome.added) do
+    table.insert(plan.drop, change.member(daemon, { id = one.id, note = one.note, hook = one.hook,
+      map_owner_id = one.note.map_owner_id }))
+  end
+  add_directories(daemon, plan.drop, {})
+  local taken, err = run_job(request, plan)
+  if not taken then
+    log.error("what came could not be taken back: %s", tostring(err))
+    return
+  end
+  hold_hooks(daemon, taken)
+end
+
+local function remember(daemon, request, plan, outcome)
+  local good, err = write_down(daemon, plan, outcome)
+  hold_hooks(daemon, outcome)
+  if good then return outcome end
+  if #plan.drop == 0 and #plan.keep == 0 then take_back(daemon, request, outcome) end
+  return nil, err:because "writing the change down"
+end
+
+local function has_happened(daemon, plan, settled)
+  if #settled.added < #plan.add then return false end
+  for _, member in ipairs(plan.drop) do
+    if daemon.store:program(member.id) then return false end
+  end
+  for _, member in ipairs(plan.keep) do
+    local row = daemon.store:program(member.id)
+    if not row or row.note.attach.priority ~= member.note.attach.priority then return false end
+  end
+  return true
+end
+
+--- Makes it so, all or nothing, while the caller holds the locks (`change.keys`) of all that is in
+--- it.
+---@param daemon table
+---@param request table  that the work belongs to
+---@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]? }  as in bpfd.change_job;
+---  drop and keep by `change.member`
+---@return { added: { id: integer, note: table }[], chains: table }? outcome  added: in the order
+---  of plan.add
+---@return bpf.error? err
+function change.run(daemon, request, plan)
+  plan.add, plan.drop, plan.keep = plan.add or {}, plan.drop or {}, plan.keep or {}
+  plan.dirs, plan.group = daemon.directories, daemon.group
+  add_directories(daemon, plan.drop, plan.add)
+  mend_hooks(daemon, plan)
+  local outcome, err, died = run_job(request, plan)
+  if outcome then return remember(daemon, request, plan, outcome) end
+  if not died then return nil, err end
+  local settled = reconcile.settle(daemon, died, plan)
+  if settled and has_happened(daemon, plan, settled) then return settled end
+  return nil, err
+end
+
+return change

@@ -1,0 +1,256 @@
+-- The work of a change, in a job: programs that come, go, and change their places, on any number of
+-- hooks. All of it is built first; then each hook is swapped once. What fails leaves everything as
+-- it was, and what is gone already, with its interface or its namespace, needs no swap.
+
+local bpf = require "bpf"
+local core = require "bpf.core"
+local uv = require "luv"
+local attaching = require "bpfd.attaching"
+local change_hooks = require "bpfd.change_hooks"
+local loading = require "bpfd.loading"
+local tree = require "bpfd.tree"
+
+local change_job = {}
+
+local STEPS <const> = { "copy", "open", "verify", "pin", "attach" }
+local MOST_WAITED <const> = 500 * 1000000 -- nanoseconds
+
+---@class bpfd.change_plan
+---@field dirs table
+---@field group integer?   who may use the maps
+---@field add bpfd.addition[]  owners of maps before those that share them
+---@field drop table[]     programs that go: id, note, hook_name, settings, engine_options, and as
+---  paths own, maps (see bpfd.change)
+---@field keep table[]     members that stay and may change their places: id, note (with the attach
+---  that is wanted), hook_name, settings, engine_options, rank
+
+local function load_one(job, addition, progress)
+  local err
+  progress(0)
+  local sealed
+  sealed, err = loading.copy(addition, job.copies)
+  if not sealed then return nil, err end
+  progress(1)
+  local hook <const> = job.hooks.of[addition]
+  if not hook then
+    local good
+    good, err = bpf.features.type(addition.note.attach.type)
+    if not good then return nil, err end
+  end
+  if addition.owner then addition.note.map_owner_id = addition.owner.id end
+  addition.object, err = loading.open(addition, sealed)
+  if not addition.object then return nil, err end
+  progress(2)
+  local record
+  record, err = loading.verify(addition, addition.object, hook and hook:engine(),
+    hook and hook.hook)
+  if not record then return nil, err, hook end
+  progress(3)
+  return loading.pin(addition, addition.object, record)
+end
+
+local function drop_loaded(job)
+  for _, change in ipairs(job.changes) do change:discard() end
+  for _, addition in ipairs(job.plan.add) do loading.drop(addition) end
+  job.changes = {}
+end
+
+-- Everything up to the first operation that a packet could notice.
+-- On failure also the hook whose engine did not want it, or the addition to blame.
+local function build(job)
+  for at, addition in ipairs(job.plan.add) do
+    local good, err, hook = load_one(job, addition, function(step) job.progress(at, step) end)
+    if not good then return nil, err, hook, addition end
+  end
+  job.progress(#job.plan.add, #STEPS - 1)
+  for _, hook in ipairs(job.hooks) do
+    local change, err = hook:prepare(job.plan.dirs)
+    if change == nil then return nil, err, hook, hook:culprit() end
+    if change then table.insert(job.changes, change) end
+  end
+  return true
+end
+
+-- With the engines that each hook may have, one after the other.
+local function build_somehow(job)
+  while true do
+    local good, err, hook, culprit = build(job)
+    if good then return true end
+    drop_loaded(job)
+    if err.code ~= "EOPNOTSUPP" or not hook or not hook.engines or #hook.engines < 2 then
+      return nil, err, culprit
+    end
+    table.remove(hook.engines, 1)
+  end
+end
+
+-- The attaching of what is no member, in the form of a chain's change.
+local function own_link(job, addition)
+  local link
+  return {
+    commit = function()
+      local attach <const> = addition.note.attach
+      local good, err = job.enter(addition)
+      if good then link, err = attaching.attach(addition.program, attach, addition) end
+      if not link then return nil, err, addition end
+      good, err = link:pin(job.plan.dirs:program(addition.id) .. "/link")
+      if good then return true end
+      link:close()
+      return nil, err, addition
+    end,
+    undo = function()
+      local good, err = bpf.pin.unlink(job.plan.dirs:program(addition.id) .. "/link")
+      if addition.note.attach.type == "tcx" then link:detach() end
+      link:close()
+      return good, err
+    end,
+  }
+end
+
+-- What is likelier to be refused comes first: attaching anew, then links, then swaps; what cannot
+-- be refused, taking chains away, is last.
+local function operations(job)
+  local order = { {}, {}, {}, {} }
+  for _, change in ipairs(job.changes) do
+    table.insert(order[change:attaches() and 1 or change.manifest and 3 or 4], change)
+  end
+  for _, addition in ipairs(job.plan.add) do
+    if not job.hooks.of[addition] then table.insert(order[2], own_link(job, addition)) end
+  end
+  local all = {}
+  for _, some in ipairs(order) do table.move(some, 1, #some, #all + 1, all) end
+  return all
+end
+
+local function put_in_force(job)
+  local done = {}
+  for _, operation in ipairs(operations(job)) do
+    local good, err, culprit = operation:commit()
+    if not good then
+      for at = #done, 1, -1 do assert(done[at]:undo()) end
+      return nil, err, culprit
+    end
+    table.insert(done, operation)
+  end
+  return true
+end
+
+-- TCX programs stop at once, others some time after the last pin of their links is gone.
+local function unlink(dirs, member)
+  local path <const> = dirs:program(member.id) .. "/link"
+  local link <close> = member.note.attach.type == "tcx" and bpf.link.open_pin(path) or nil
+  local info = link and link:info()
+  if info and not info.severed then
+    local good, err = link:detach()
+    if not good then return nil, err end
+  end
+  local good, err = bpf.pin.unlink(path)
+  if good or err.code == "ENOENT" then return true end
+  return nil, err
+end
+
+-- Once the kernel has let go of the program nothing of it runs any more. Somebody else may hold it.
+local function await_end(id)
+  local deadline <const> = uv.hrtime() + MOST_WAITED
+  repeat
+    local program <close> = bpf.program.open_id(id)
+    if not program then return end
+    program:close()
+    uv.sleep(1)
+  until uv.hrtime() > deadline
+end
+
+-- A packet in a member that goes may be about to tail-call through a pinned map.
+local function wait_for_packets(job)
+  local needed = false
+  for _, change in ipairs(job.changes) do needed = needed or change:needs_grace() end
+  for _, member in ipairs(job.plan.drop) do needed = needed or member.hook_name ~= nil end
+  if needed then bpf.chain.settle() end
+end
+
+local function drop_old(job)
+  local dirs <const> = job.plan.dirs
+  for _, member in ipairs(job.plan.drop) do
+    if not member.hook_name then assert(unlink(dirs, member)) end
+  end
+  for _, member in ipairs(job.plan.drop) do
+    for _, path in ipairs(member.own) do assert(bpf.pin.remove_tree(path)) end
+    if member.maps then assert(bpf.pin.remove_tree(member.maps)) end
+  end
+  for _, member in ipairs(job.plan.drop) do
+    if not member.hook_name then await_end(member.id) end
+  end
+end
+
+-- What a failure here leaves is in force already: it raises, and the tree tells what there is.
+local function finish(job)
+  local chains, added = {}, {}
+  wait_for_packets(job)
+  for _, change in ipairs(job.changes) do
+    local manifest, err = change:finish()
+    if manifest == nil then error(err) end
+    chains[change.name] = manifest
+  end
+  drop_old(job)
+  for at, addition in ipairs(job.plan.add) do
+    addition.note.record_map_id = select(2, tree.record(job.plan.dirs, addition.id))
+    added[at] = { id = addition.id, note = addition.note, hook = addition.note.attach.hook }
+  end
+  return { added = added, chains = chains }
+end
+
+local function work(job)
+  local err, culprit
+  job.hooks, err, culprit = change_hooks.find(job.plan, job.home)
+  if not job.hooks then return nil, err, culprit end
+  local good
+  good, err, culprit = build_somehow(job)
+  if not good then return nil, err, culprit end
+  good, err, culprit = put_in_force(job)
+  if not good then
+    drop_loaded(job)
+    return nil, err, culprit
+  end
+  return finish(job)
+end
+
+-- What was being done, in the words of who asked for it.
+local function doing(plan, culprit)
+  if not culprit and #plan.add == 1 then culprit = plan.add[1] end
+  if culprit then
+    local text = ("loading %s from %s"):format(culprit.name, culprit.path)
+    return culprit.declared and culprit.declared .. ": " .. text or text
+  end
+  if #plan.add == 0 and #plan.drop == 1 then
+    return ("unloading program %d"):format(plan.drop[1].id)
+  end
+  return "changing what runs"
+end
+
+--- Does it.
+---@param plan bpfd.change_plan
+---@param progress fun(step: string, done: integer, total: integer)
+---@return { added: table[], chains: table<string, table|false> }? outcome
+---@return bpf.error? err
+function change_job.run(plan, progress)
+  local pid <const> = core.system.identity().pid
+  local home <close> = assert(core.system.open "/proc/self/ns/net")
+  local before <const> = #STEPS - 1
+  local job = { plan = plan, home = home, copies = {}, changes = {} }
+  function job.progress(at, step)
+    progress(STEPS[step + 1], (math.max(at, 1) - 1) * before + step, #plan.add * before + 1)
+  end
+  function job.enter(addition)
+    return change_hooks.enter(home, addition.note.attach, addition.netns)
+  end
+  for _, addition in ipairs(plan.add) do
+    addition.note.job, addition.staging = pid, plan.dirs:staging(pid)
+    addition.dirs, addition.group = plan.dirs, plan.group
+  end
+  local outcome, err, culprit = work(job)
+  bpf.pin.remove_tree(plan.dirs:staging(pid))
+  if outcome then return outcome end
+  return nil, err:because(doing(plan, culprit))
+end
+
+return change_job
