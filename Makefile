@@ -20,9 +20,9 @@ MAINS     := core/host.c core/bpfd.c core/bpfctl.c
 CORE_C    := $(filter-out $(MAINS),$(wildcard core/*.c core/chain/*.c))
 BINDING_C := $(wildcard bindings/*.c)
 LUA_FILES := $(shell find lua -name '*.lua' | sort)
-LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c core/terminal.c \
-	bindings/socket.c bindings/system.c bindings/terminal.c bindings/error.c \
-	bindings/descriptor.c)
+LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c core/terminal.c core/line_editor.c \
+	core/interrupt.c bindings/socket.c bindings/system.c bindings/terminal.c bindings/interrupt.c \
+	bindings/error.c bindings/descriptor.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 LINT_LUA := lua spec scripts examples
@@ -49,7 +49,8 @@ $(BUILD)/bpfd: $(call object_files,core/bpfd.c core/host.c) $(BUILD)/embedded-bp
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,$(CORE_LIBRARIES))
 
 $(BUILD)/bpfctl: $(call object_files,core/bpfctl.c core/host.c $(LIGHT_C)) $(BUILD)/embedded-bpfctl.o
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,$(LIGHT_LIBRARIES))
+	$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--export-dynamic-symbol=interrupt_pending -o $@ $^ \
+		$(call pkg,libs,$(LIGHT_LIBRARIES))
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

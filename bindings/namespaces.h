@@ -5,7 +5,7 @@
 #include <lua.h>
 
 /* In bpfctl's executable: nothing but libc. */
-#define LIGHT_NAMESPACES(X) X(socket) X(system) X(terminal)
+#define LIGHT_NAMESPACES(X) X(socket) X(system) X(terminal) X(interrupt)
 
 #define FULL_NAMESPACES(X)                                                                         \
 	LIGHT_NAMESPACES(X)                                                                        \

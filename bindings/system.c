@@ -18,6 +18,7 @@
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "core/digest.h"
+#include "core/interrupt.h"
 #include "core/process.h"
 #include "core/system.h"
 
@@ -42,16 +43,17 @@ static int taken(lua_State *L, struct descriptor_handle *handle, int fd, const c
 	return 1;
 }
 
-/* open(path [, "r" | "rw" | "path" | "directory"]) -> descriptor; never waits for a FIFO */
+/* open(path [, mode]) -> descriptor; never waits for a FIFO. "append" makes the file, 0600. */
 static int open_file(lua_State *L)
 {
-	static const char *const modes[] = {"r", "rw", "path", "directory", NULL};
+	static const char *const modes[] = {"r", "rw", "path", "directory", "append", NULL};
 	static const int flags[] = {O_RDONLY | O_NONBLOCK, O_RDWR | O_NONBLOCK, O_PATH,
-				    O_RDONLY | O_DIRECTORY};
+				    O_RDONLY | O_DIRECTORY,
+				    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK};
 	const char *path = luaL_checkstring(L, 1);
 	int mode = luaL_checkoption(L, 2, "r", modes);
 	struct descriptor_handle *handle = new_descriptor(L);
-	int fd = open(path, flags[mode] | O_NOCTTY | O_CLOEXEC);
+	int fd = open(path, flags[mode] | O_NOCTTY | O_CLOEXEC, 0600);
 
 	return taken(L, handle, fd < 0 ? -errno : fd, "open", path);
 }
@@ -184,7 +186,7 @@ static int read_bytes(lua_State *L)
 	bytes = luaL_buffinitsize(L, &buffer, (size_t)size);
 	do
 		count = read(fd, bytes, (size_t)size);
-	while (count < 0 && errno == EINTR);
+	while (count < 0 && errno == EINTR && !interrupt_pending());
 	if (count < 0)
 		return push_errno(L, -errno, "cannot read");
 	luaL_pushresultsize(&buffer, (size_t)count);

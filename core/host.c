@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <lauxlib.h>
 #include <lualib.h>
@@ -107,12 +109,35 @@ static int run(lua_State *L)
 	return 1;
 }
 
+/* A file or socket must not become standard output because that was closed. */
+static void fill_standard_descriptors(void)
+{
+	static const int useless[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+
+	for (int fd = 0; fd < 3; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", useless[fd]);
+	}
+}
+
+/* print says nothing when it cannot write. */
+static int check_output(const char *name, int code)
+{
+	bool failed = fflush(stdout) || ferror(stdout);
+
+	if (!failed || code)
+		return code;
+	fprintf(stderr, "%s: cannot write the output\n", name);
+	return EXIT_FAILURE;
+}
+
 int host_main(int argc, char **argv, const struct host_options *options)
 {
 	struct invocation call = {argc, argv, options};
 	lua_State *L = luaL_newstate();
 	int code;
 
+	fill_standard_descriptors();
 	if (!L) {
 		fputs("out of memory\n", stderr);
 		return EXIT_SOFTWARE;
@@ -126,5 +151,5 @@ int host_main(int argc, char **argv, const struct host_options *options)
 		code = (int)lua_tointeger(L, -1);
 	}
 	lua_close(L);
-	return code;
+	return check_output(options->module, code);
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/interrupt.h"
 #include "core/socket.h"
 
 #define BACKLOG 128
@@ -137,7 +138,7 @@ static int connect_within(int fd, const struct sockaddr_un *address, int timeout
 		return -errno;
 	do {
 		err = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
-	} while (err == -EINTR);
+	} while (err == -EINTR && !interrupt_pending());
 	return err == -EAGAIN ? -ETIMEDOUT : err;
 }
 
@@ -287,7 +288,7 @@ int socket_wait(int fd, bool read, bool write, int timeout_ms)
 			return 0;
 		if (!ready)
 			return -ETIMEDOUT;
-		if (errno != EINTR)
+		if (errno != EINTR || interrupt_pending())
 			return -errno;
 		if (timeout_ms >= 0)
 			timeout_ms = end > now_ms() ? (int)(end - now_ms()) : 0;

@@ -1,5 +1,6 @@
 -- Help pages, byte by byte, and that every way of asking gives the same one.
 local bpfctl = require "spec.support.bpfctl"
+local root = require "bpfctl.root"
 
 local function page(line)
   local result = bpfctl.run(nil, bpfctl.words(line))
@@ -41,7 +42,7 @@ Options:
           Print help
 ]]
 
-local top_page <const> = [[
+local top_page = [[
 Load, list and unload eBPF programs through bpfd
 
 Usage: bpfctl <COMMAND>
@@ -55,9 +56,7 @@ Commands:
   list             List the eBPF programs that bpfd has loaded
   get              Show what bpfd and the kernel know of a program
   pull-bytecode    Fetch an image with bytecode for loads to come
-  map              List eBPF maps, and read and write their entries
-  features         Show what this kernel and bpfd offer, and why not the rest
-  help             Print this page, or that of the command behind it
+OURS  help             Print this page, or that of the command behind it
 
 Options:
 --------
@@ -68,10 +67,17 @@ Options:
   -V, --version          Print version
 ]]
 
-local commands <const> = {
-  "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "map",
-  "features",
-}
+-- Behind the guide's commands stand ours, in the same form.
+do
+  local ours, guides = {}, 6
+  for i = guides + 1, #root.commands do
+    local name = root.commands[i]
+    ours[#ours + 1] = ("  %-15s  %s\n"):format(name, root.find(name).summary)
+  end
+  top_page = top_page:gsub("OURS", table.concat(ours))
+end
+
+local commands <const> = root.commands
 local families <const> = { map = { "list" } }
 local types <const> = {
   "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "raw_tracepoint", "fentry", "fexit",

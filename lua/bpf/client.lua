@@ -42,24 +42,57 @@ function client.default_path()
   return path and path ~= "" and path or default_path
 end
 
---- Speaks over a connected socket (bpf.core.socket), which the session closes with itself.
----@return bpf.client
-function client.over(connected, path)
-  return setmetatable({ socket = connected, path = path, last_id = 0, unread = "" }, session_meta)
+local function new(fields)
+  fields.last_id, fields.unread = 0, ""
+  return setmetatable(fields, session_meta)
 end
 
+--- Speaks over a connected socket (bpf.core.socket), which the session closes with itself.
+---@param connected any
+---@param path string
+---@return bpf.client
+function client.over(connected, path) return new { socket = connected, path = path } end
+
+--- A client that connects when it is first used, and again when bpfd was restarted meanwhile or an
+--- answer was not waited for.
+---@param options { socket: string?, timeout: number? }?  timeout: seconds for connecting
+---@return bpf.client
+function client.on_demand(options)
+  return new { options = options or {}, path = options and options.socket or client.default_path() }
+end
+
+local function connect(path, options)
+  local connected, err = socket.connect(path, options and options.timeout or connect_seconds)
+  if not connected then return nil, unreachable(path, err) end
+  return connected
+end
+
+--- Connects to bpfd.
 ---@param options { socket: string?, timeout: number? }?  timeout: seconds
 ---@return bpf.client?
 ---@return bpf.error?
 function client.connect(options)
   local path <const> = options and options.socket or client.default_path()
-  local seconds <const> = options and options.timeout or connect_seconds
-  local connected, err = socket.connect(path, seconds)
-  if not connected then return nil, unreachable(path, err) end
+  local connected, err = connect(path, options)
+  if not connected then return nil, err end
   return client.over(connected, path)
 end
 
-function session:close() self.socket:close() end
+function session:close()
+  if self.socket then self.socket:close() end
+  if self.options then self.socket = nil end
+end
+
+-- What a client on demand does before each call.
+local function make_ready(self)
+  if not self.options then return true end
+  if self.is_waiting then self:close() end
+  if self.socket then return true end
+  local connected, err = connect(self.path, self.options)
+  if not connected then return nil, err end
+  self.socket, self.unread = connected, ""
+  return true
+end
 
 session_meta.__close = session.close
 
@@ -136,6 +169,23 @@ end
 ---@field null boolean?        keep nulls of the result as json.null
 ---@field timeout number?      seconds of silence; without, as long as it takes
 
+local function wait_for_answer(self, id, options)
+  local descriptors = {}
+  while true do
+    local message, err = read_message(self, descriptors, options)
+    if not message then return nil, err end
+    if message.method == "progress" and options.progress then options.progress(message.params) end
+    if message.error and (message.id == id or message.id == nil or message.id == json.null) then
+      self.is_waiting = false
+      return nil, rebuild_error(message.error), message.error.code
+    end
+    if message.id == id and not message.method then
+      self.is_waiting = false
+      return message.result, descriptors
+    end
+  end
+end
+
 --- Calls a method and waits for its answer.
 ---@param method string
 ---@param params table?
@@ -147,21 +197,13 @@ function session:call(method, params, options)
   options = options or {}
   params = json.object(params or {})
   if options.progress then params.progress = true end
+  local ready, err = make_ready(self)
+  if not ready then return nil, err end
   local id <const> = self.last_id + 1
-  self.last_id = id
+  self.last_id, self.is_waiting = id, true
   local request <const> = { jsonrpc = "2.0", id = id, method = method, params = params }
   send_line(self, json.encode(request) .. "\n", options.descriptors)
-
-  local descriptors = {}
-  while true do
-    local message, err = read_message(self, descriptors, options)
-    if not message then return nil, err end
-    if message.method == "progress" and options.progress then options.progress(message.params) end
-    if message.error and (message.id == id or message.id == nil or message.id == json.null) then
-      return nil, rebuild_error(message.error), message.error.code
-    end
-    if message.id == id and not message.method then return message.result, descriptors end
-  end
+  return wait_for_answer(self, id, options)
 end
 
 return client

@@ -2,7 +2,8 @@
 
 -- Loaded when first named: a script that only talks to the daemon never maps libbpf.
 local modules = {
-  "btf", "chain", "client", "error", "features", "json", "layout", "link", "map", "network",
+  "btf", "chain", "client", "deadline", "error", "features", "json", "layout", "link", "map",
+  "network",
   "object", "pin", "program", "registry", "verdict",
 }
 
@@ -10,6 +11,7 @@ local is_module = {}
 for _, name in ipairs(modules) do is_module[name] = true end
 
 return setmetatable({}, {
+  __names = modules, -- for completion
   __index = function(self, name)
     if not is_module[name] then return nil end
     local module = require("bpf." .. name)

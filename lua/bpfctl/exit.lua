@@ -6,4 +6,5 @@ return {
   usage = 64,
   unavailable = 69,
   not_permitted = 77,
+  interrupted = 130,
 }

@@ -9,6 +9,8 @@ local modules <const> = {
   ["pull-bytecode"] = "pull_bytecode",
   map = "map",
   features = "features",
+  run = "run",
+  repl = "repl",
 }
 
 return {
@@ -17,7 +19,7 @@ return {
   noun = "command",
   commands = {
     "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "map",
-    "features",
+    "features", "run", "repl",
   },
   find = function(name)
     local module <const> = modules[name]
