@@ -58,6 +58,18 @@ static void end_of_instructions(lua_State *state, lua_Debug *where)
 	lua_error(state);
 }
 
+/* Inside: line_of(function) -> where its text begins; 0 for one of C */
+static int line_of(lua_State *state)
+{
+	lua_Debug facts = {};
+
+	luaL_checktype(state, 1, LUA_TFUNCTION);
+	lua_settop(state, 1);
+	lua_getinfo(state, ">S", &facts);
+	lua_pushinteger(state, facts.linedefined > 0 ? facts.linedefined : 0);
+	return 1;
+}
+
 /* Inside, protected. */
 static int open_libraries(lua_State *state)
 {
@@ -72,6 +84,7 @@ static int open_libraries(lua_State *state)
 		luaL_requiref(state, library->name, library->func, 1);
 		lua_pop(state, 1);
 	}
+	lua_register(state, "line_of", line_of);
 	if (lpeg) {
 		luaL_requiref(state, "lpeg", lpeg, 1);
 		lua_pop(state, 1);

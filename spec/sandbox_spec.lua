@@ -36,7 +36,7 @@ describe("a sandbox", function()
   -- what is run, the kind of its end, and a pattern of the message
   for name, case in pairs {
     ["an endless loop"] = { "\nwhile true do end", "instructions", "^file:2: .* 100000 instr" },
-      { "local function f() return ('x'):gsub('x', f) end f()", "error", "stack over" },
+    ["one that catches errors"] = { "while true do pcall(error) end", "instructions", "file:1" },
     ["one in threads and comparisons"] =
       { "table.sort({ 1, 2, 3 }, function() while true do end end)", "instructions", "file:1" },
     ["endless recursion"] = { "local function f() return 1 + f() end f()", "memory", "1048576" },
