@@ -1,10 +1,12 @@
 -- Heavy work in forked children: plain synchronous Lua there, one JSON message back.
 
-local system = require("bpf.core").system
+local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+
+local system <const> = core.system
 
 local job = {}
 
@@ -40,12 +42,30 @@ local function plain(err)
   return shorten(copy)
 end
 
-local function be_child(work, pipe)
+-- The parent's answer to a question that has been sent: one line.
+local function await_answer(socket)
+  local text = ""
+  while not text:find("\n", 1, true) do
+    assert(socket:wait "r")
+    local bytes = assert(socket:receive())
+    assert(bytes ~= "", "nobody answers any more")
+    text = text .. bytes
+  end
+  return json.decode(text)
+end
+
+local function be_child(work, pipe, answers)
   local function send(message) system.write(pipe, json.encode(message) .. "\n") end
   local function progress(step, done, total)
     send { progress = { step = step, done = done, total = total } }
   end
-  local good, result, err = xpcall(work, debug.traceback, progress)
+  local function ask(question)
+    send { question = question }
+    local answer <const> = await_answer(answers)
+    if answer.error then return nil, error_object.new(answer.error) end
+    return answer.result
+  end
+  local good, result, err = xpcall(work, debug.traceback, progress, ask)
   if not good then
     send { fault = tostring(result) }
   elseif result == nil then
@@ -82,10 +102,25 @@ local function outcome(self)
     message = "a fault of bpfd's own; its log says more" }
 end
 
+-- In a task of its own. A child that has died meanwhile needs no answer any more.
+local function answer_question(self, question)
+  local good, result, err = xpcall(self.answer, debug.traceback, question)
+  if not good then
+    log.error("a fault of bpfd's own, answering a job: %s", result)
+    result, err = nil, error_object.new { code = "EFAULT",
+      message = "a fault of bpfd's own; its log says more" }
+  end
+  if self.at_end then return end
+  local line <const> = json.encode { result = result, error = result == nil and plain(err) or nil }
+  self.answers:send(line .. "\n") -- short enough for an empty socket
+end
+
 local function take_line(self, line)
   local message = json.decode(line)
   if type(message) ~= "table" then
     log.error("a job said what nobody understands")
+  elseif message.question then
+    loop.spawn(function() answer_question(self, message.question) end)
   elseif not message.progress then
     self.message = message
   elseif self.progress then
@@ -116,6 +151,7 @@ local function finish_if_over(self)
   self.status = status
   running[self.pid] = nil
   self.timer:close()
+  if self.answers then self.answers:close() end
   count = count - 1
   self.resume()
   while count < AT_ONCE and #queue > 0 do start(table.remove(queue, 1)) end
@@ -136,6 +172,36 @@ local function watch(self)
   end)
 end
 
+local function kept_by(self, ...)
+  local keep = { ... }
+  for _, list in ipairs { shared, self.keep or {} } do
+    for _, descriptor in ipairs(list) do keep[#keep + 1] = descriptor end
+  end
+  return keep
+end
+
+-- A pipe for what the child says and, where it may ask, a socket for the answers.
+local function fork(self)
+  local from, to = system.pipe()
+  if not from then return nil, to end
+  local ours, theirs
+  if self.answer then ours, theirs = core.socket.pair() end
+  local pid, err
+  if self.answer and not ours then
+    err = theirs
+  else
+    pid, err = system.fork(kept_by(self, to, theirs))
+  end
+  if pid == 0 then
+    pcall(be_child, self.work, to, theirs)
+    system.leave(70) -- whatever happens, a child never comes back into the loop
+  end
+  to:close()
+  if ours then theirs:close() end
+  self.pipe, self.answers = from, ours
+  return pid, err
+end
+
 function start(self)
   if self.cancelled then return self.resume() end
   child_signal = child_signal or loop.signal("sigchld", function()
@@ -145,23 +211,13 @@ function start(self)
     for _, one in ipairs(jobs) do finish_if_over(one) end
   end)
   count = count + 1
-  local from, to = system.pipe()
-  local keep = { table.unpack(shared) }
-  for _, descriptor in ipairs(self.keep or {}) do keep[#keep + 1] = descriptor end
-  keep[#keep + 1] = to
-  local pid, err
-  if from then pid, err = system.fork(keep) else err = to end
-  if pid == 0 then
-    pcall(be_child, self.work, to)
-    system.leave(70) -- whatever happens, a child never comes back into the loop
-  end
-  if to and from then to:close() end
+  local pid, err = fork(self)
   if not pid then
     count = count - 1
     self.failure = err
     return self.resume()
   end
-  self.pid, self.pipe, self.text = pid, from, ""
+  self.pid, self.text = pid, ""
   running[pid] = self
   watch(self)
 end
@@ -175,11 +231,15 @@ function job.cancel(self, why)
   return true
 end
 
---- Runs work(progress) in a child and waits. What it returns comes back by JSON. In a job nothing
---- of the loop and of the database may be touched.
----@param work fun(progress: fun(step: string, done: integer, total: integer)): any, bpf.error?
----@param options { keep: table?, progress: function?, started: fun(job: table)? }?
----  keep: descriptors that the child has too; started: called with the job, for `job.cancel`
+--- Runs work(progress, ask) in a child and waits. What it returns comes back by JSON. In a job
+--- nothing of the loop and of the database may be touched; what the work needs to know of these in
+--- its midst, it asks: ask(question) waits for what `answer` returns.
+---@param work fun(progress: fun(step: string, done: integer, total: integer),
+---  ask: fun(question: any): any, bpf.error?): any, bpf.error?
+---@param options { keep: table?, progress: function?, started: fun(job: table)?,
+---  answer: (fun(question: any): any, bpf.error?)? }?
+---  keep: descriptors that the child has too; started: called with the job, for `job.cancel`;
+---  answer: in a task of the daemon's, with what JSON has made of the question
 ---@return any result, bpf.error? err, integer? died  the pid, if the child did not end by itself
 function job.run(work, options)
   local self = { work = work }

@@ -32,8 +32,8 @@ function request_methods:descriptor(place)
   return nil, refusal("EINVAL", ("no descriptor %s came with the request"):format(tostring(place)))
 end
 
---- Runs work in a job that ends with the request.
-function request_methods:run(work, keep)
+--- Runs work in a job that ends with the request; `answer` is to what it asks.
+function request_methods:run(work, keep, answer)
   local progress
   if self.params.progress then
     progress = function(step, done, total)
@@ -43,7 +43,8 @@ function request_methods:run(work, keep)
   end
   if self.cancelled then return nil, refusal("ECANCELED", self.cancelled) end
   local result, err, died = job.run(work, {
-    keep = keep, progress = progress, started = function(started) self.job = started end,
+    keep = keep, answer = answer, progress = progress,
+    started = function(started) self.job = started end,
   })
   self.job = nil
   return result, err, died
