@@ -297,6 +297,19 @@ static int group_id(lua_State *L)
 	return 1;
 }
 
+/* group_name(number) -> name */
+static int group_name(lua_State *L)
+{
+	gid_t gid = (gid_t)luaL_checkinteger(L, 1);
+	char name[256];
+	int err = system_group_name(gid, name, sizeof(name));
+
+	if (err)
+		return push_error(L, err, NULL, "there is no group %u", gid);
+	lua_pushstring(L, name);
+	return 1;
+}
+
 /* make_directory(path [, mode]) -> true; the mode is exact, whatever the umask */
 static int make_directory(lua_State *L)
 {
@@ -462,6 +475,7 @@ static const luaL_Reg functions[] = {
     {"facts", facts},
     {"fork", fork_child},
     {"group_id", group_id},
+    {"group_name", group_name},
     {"identity", identity},
     {"is_terminal", is_terminal},
     {"kill", kill_process},

@@ -82,13 +82,14 @@ static int drop_capabilities(void)
 
 static int limit_resources(void)
 {
-	const int resources[] = {RLIMIT_CORE, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC};
-	const struct rlimit nothing = {0, 0};
+	const int resources[] = {RLIMIT_CORE, RLIMIT_FSIZE, RLIMIT_NPROC};
+	const struct rlimit nothing = {0, 0},
+			    one = {1, 1}; /* poll(2) takes as many as may be open */
 
 	for (size_t i = 0; i < sizeof(resources) / sizeof(*resources); i++)
 		if (setrlimit(resources[i], &nothing))
 			return -errno;
-	return 0;
+	return setrlimit(RLIMIT_NOFILE, &one) ? -errno : 0;
 }
 
 static int filter_calls(void)

@@ -137,7 +137,8 @@ int system_lock(const char *path, unsigned int wait_ms)
 	return err;
 }
 
-int system_group_id(const char *name, gid_t *gid)
+/* By name or, without one, by *gid; the name found goes into `found_name`. */
+static int find_group(const char *name, gid_t *gid, char *found_name, size_t name_size)
 {
 	char *buffer = NULL, *larger;
 	struct group entry, *found = NULL;
@@ -152,14 +153,29 @@ int system_group_id(const char *name, gid_t *gid)
 			break;
 		}
 		buffer = larger;
-		err = getgrnam_r(name, &entry, buffer, size, &found);
+		err = name ? getgrnam_r(name, &entry, buffer, size, &found)
+			   : getgrgid_r(*gid, &entry, buffer, size, &found);
 	} while (err == ERANGE && size < 1 << 22);
-	if (found)
+	if (found) {
 		*gid = entry.gr_gid;
+		snprintf(found_name, name_size, "%s", entry.gr_name);
+	}
 	free(buffer);
 	if (found)
 		return 0;
 	return err ? -err : -ENOENT;
+}
+
+int system_group_id(const char *name, gid_t *gid)
+{
+	char found[1];
+
+	return find_group(name, gid, found, sizeof(found));
+}
+
+int system_group_name(gid_t gid, char *name, size_t size)
+{
+	return find_group(NULL, &gid, name, size);
 }
 
 int system_detached_mount(const char *path)

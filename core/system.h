@@ -42,6 +42,7 @@ int system_write(int fd, const char *bytes, size_t size);
 
 /* The group's number; -ENOENT without such a group. */
 int system_group_id(const char *name, gid_t *gid);
+int system_group_name(gid_t gid, char *name, size_t size);
 
 /* A second, detached mount of what is mounted at path: keeps the file system alive, and can be
  * put in place once, should somebody unmount it. Returns the descriptor. */

@@ -3,6 +3,7 @@
 
 local addition = require "bpfd.addition"
 local change_job = require "bpfd.change_job"
+local consult = require "bpfd.consult"
 local index = require "bpfd.index"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
@@ -108,9 +109,11 @@ local function write_down(daemon, plan, outcome)
   end)
 end
 
-local function run_job(request, plan)
-  return request:run(function(progress) return change_job.run(plan, progress) end,
-    kept_descriptors(plan))
+-- `answer` is to what the job asks of the policies; nil where they are not asked.
+local function run_job(request, plan, answer)
+  return request:run(function(progress, ask)
+    return change_job.run(plan, progress, answer and ask)
+  end, kept_descriptors(plan), answer)
 end
 
 -- What has come and cannot be written down is taken back, if nothing has gone for it.
@@ -150,6 +153,17 @@ local function has_happened(daemon, plan, settled)
   return true
 end
 
+local function run(daemon, request, plan)
+  add_directories(daemon, plan.drop, plan.add)
+  mend_hooks(daemon, plan)
+  local outcome, err, died = run_job(request, plan, consult.about(daemon, request, plan))
+  if outcome then return remember(daemon, request, plan, outcome) end
+  if not died then return nil, err end
+  local settled = reconcile.settle(daemon, died, plan)
+  if settled and has_happened(daemon, plan, settled) then return settled end
+  return nil, err
+end
+
 --- Makes it so, all or nothing, while the caller holds the locks (`change.keys`) of all that is in
 --- it.
 ---@param daemon table
@@ -162,14 +176,9 @@ end
 function change.run(daemon, request, plan)
   plan.add, plan.drop, plan.keep = plan.add or {}, plan.drop or {}, plan.keep or {}
   plan.dirs, plan.group = daemon.directories, daemon.group
-  add_directories(daemon, plan.drop, plan.add)
-  mend_hooks(daemon, plan)
-  local outcome, err, died = run_job(request, plan)
-  if outcome then return remember(daemon, request, plan, outcome) end
-  if not died then return nil, err end
-  local settled = reconcile.settle(daemon, died, plan)
-  if settled and has_happened(daemon, plan, settled) then return settled end
-  return nil, err
+  local outcome, err = run(daemon, request, plan)
+  consult.tell_change(daemon, request, plan, outcome, err)
+  return outcome, err
 end
 
 return change

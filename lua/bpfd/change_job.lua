@@ -7,6 +7,7 @@ local core = require "bpf.core"
 local uv = require "luv"
 local attaching = require "bpfd.attaching"
 local change_hooks = require "bpfd.change_hooks"
+local judging = require "bpfd.judging"
 local loading = require "bpfd.loading"
 local tree = require "bpfd.tree"
 
@@ -203,7 +204,9 @@ local function work(job)
   local err, culprit
   job.hooks, err, culprit = change_hooks.find(job.plan, job.home)
   if not job.hooks then return nil, err, culprit end
-  local good
+  local good = true
+  if job.ask then good, err, culprit = judging.ask(job, job.ask) end
+  if not good then return nil, err, culprit end
   good, err, culprit = build_somehow(job)
   if not good then return nil, err, culprit end
   good, err, culprit = put_in_force(job)
@@ -230,13 +233,14 @@ end
 --- Does it.
 ---@param plan bpfd.change_plan
 ---@param progress fun(step: string, done: integer, total: integer)
+---@param ask (fun(question: table): table?, bpf.error?)?  where policies are asked
 ---@return { added: table[], chains: table<string, table|false> }? outcome
 ---@return bpf.error? err
-function change_job.run(plan, progress)
+function change_job.run(plan, progress, ask)
   local pid <const> = core.system.identity().pid
   local home <close> = assert(core.system.open "/proc/self/ns/net")
   local before <const> = #STEPS - 1
-  local job = { plan = plan, home = home, copies = {}, changes = {} }
+  local job = { plan = plan, home = home, copies = {}, changes = {}, ask = ask }
   function job.progress(at, step)
     progress(STEPS[step + 1], (math.max(at, 1) - 1) * before + step, #plan.add * before + 1)
   end

@@ -9,6 +9,7 @@ local interfaces = require "bpfd.interfaces"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+local policy = require "bpfd.policy"
 local reconcile = require "bpfd.reconcile"
 local server = require "bpfd.server"
 local store = require "bpfd.store"
@@ -20,7 +21,7 @@ local TIDY <const> = 5 -- seconds between two looks at the heap
 local daemon = {}
 daemon.__index = daemon
 
-local method_files <const> = { "program", "chain", "map", "system" }
+local method_files <const> = { "program", "chain", "map", "policy", "system" }
 
 local function collect_methods()
   local methods = {}
@@ -66,6 +67,7 @@ local function open_parts(self, options)
   self.interfaces, err = interfaces.open()
   if not self.interfaces then return nil, err end
   self.group = core.system.group_id "bpfd"
+  self.policy = policy.new(self.config.directory .. "/policy.d", self.config.policy)
   return true
 end
 
@@ -84,6 +86,7 @@ end
 local function open_doors(self)
   local good, err = reconcile.run(self)
   if not good then return nil, err end
+  self.policy:start()
   self.server, err = server.open {
     daemon = self, methods = collect_methods(), listen = self.config.listen,
     limits = self.config.limits,
@@ -92,7 +95,21 @@ local function open_doors(self)
   self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end)
   log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
+  self.policy:tell("daemon.started", nil, { version = core.system.version,
+    programs = self.store:count "programs" })
   return true
+end
+
+-- Policies hear of interfaces, and are read anew on SIGHUP.
+local function mind_policies(self)
+  self.interfaces:subscribe(function(event)
+    if event.on == "link.up" or event.on == "link.down" then
+      self.policy:tell(event.on, nil, event)
+    end
+  end)
+  loop.signal("sighup", function()
+    loop.spawn(function() self.policy:reload() end)
+  end)
 end
 
 -- Jobs are forks: a module that is here already need not be loaded by each of them, and what libbpf
@@ -122,6 +139,7 @@ end
 
 function daemon:close()
   if self.server then self.server:close() end
+  if self.policy then self.policy:close() end
   if self.interfaces then self.interfaces:close() end
   if self.file_system then self.file_system:close() end
   if self.store then self.store:close() end
@@ -159,8 +177,9 @@ function daemon:run()
   for _, name in ipairs { "sigterm", "sigint" } do
     loop.signal(name, function() self:stop() end)
   end
-  -- The terminal may go, and who reads the log: the daemon stays.
-  for _, name in ipairs { "sighup", "sigpipe" } do loop.signal(name, function() end) end
+  -- Who reads the log may go, and the terminal (SIGHUP): the daemon stays.
+  loop.signal("sigpipe", function() end)
+  mind_policies(self)
   loop.spawn(function()
     good, err = open_doors(self)
     if not good then loop.stop() end

@@ -13,11 +13,17 @@ bpfctl.examples = BUILD .. "/examples/"
 
 ---@param daemon? table        spec.support.daemon; without one the default socket is asked
 ---@param arguments string[]
----@param options? table       as of process.run
+---@param options? table  as of process.run; `as` = { uid =, groups = { gid ... }? }: another user
 ---@return process.result
 function bpfctl.run(daemon, arguments, options)
   options = options or {}
   local line = { bpfctl.path, table.unpack(arguments) }
+  if options.as then
+    local groups <const> = options.as.groups or {}
+    line = { "setpriv", "--reuid=" .. options.as.uid, "--regid=" .. options.as.uid,
+      #groups > 0 and "--groups=" .. table.concat(groups, ",") or "--clear-groups", "--",
+      table.unpack(line) }
+  end
   local namespace = daemon and daemon.options.namespace
   if namespace then line = namespace:inside(line) end
   local env = { TZ = "UTC", BPFD_SOCKET = daemon and daemon.socket or false }

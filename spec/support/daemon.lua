@@ -31,7 +31,8 @@ end
 
 ---@class daemon.options
 ---@field namespace? table   where it runs (spec.support.namespace); this process's when left out
----@field config? string     text of its bpfd.lua
+---@field config? string|fun(directory: string): string  text of its bpfd.lua
+---@field policies? table<string, string>  files of its policy.d
 ---@field prefix? string     how its directory's name begins
 ---@field env? table
 ---@field log_level? string   debug when left out
@@ -48,9 +49,18 @@ function daemon.start(options)
     state_dir = directory .. "/state", config = directory .. "/bpfd.lua", log = directory .. "/log",
     socket = directory .. "/run/bpfd.sock",
   }, daemon)
-  write(self.config, options.config or "return {}\n")
+  local config <const> = options.config or "return {}\n"
+  write(self.config, type(config) == "function" and config(directory) or config)
+  for name, text in pairs(options.policies or {}) do self:policy(name, text) end
   self:restart()
   return self
+end
+
+---Writes a file of its policy.d, or takes it away where there is no text.
+function daemon:policy(name, text)
+  local directory <const> = self.directory .. "/policy.d"
+  uv.fs_mkdir(directory, tonumber("755", 8))
+  if text then write(directory .. "/" .. name, text) else os.remove(directory .. "/" .. name) end
 end
 
 ---Starts it again with the same directories.

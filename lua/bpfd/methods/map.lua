@@ -2,6 +2,7 @@
 
 local bpf = require "bpf"
 local error_object = require "bpf.error"
+local consult = require "bpfd.consult"
 local tree = require "bpfd.tree"
 
 local map = {}
@@ -86,6 +87,23 @@ local function find(daemon, params)
   return refusal("EINVAL", "id, or program_id and name, must say which map")
 end
 
+-- For policies: which map it is, and whose.
+local function facts_of(path, mode)
+  local owner <const>, name <const> = path:match "/(%d+)/([^/]+)$"
+  local object = map_object(path, name, math.tointeger(owner))
+  return { mode = mode, map = object, name = name, program_id = math.tointeger(owner) }
+end
+
+local function open(daemon, request, path, mode)
+  if not daemon.policy:wants "map.open" then return bpf.map.open_pin(path, mode) end
+  local facts <const> = facts_of(path, mode)
+  local opened
+  local allowed, err = consult.allowed(daemon, request, "map.open", facts)
+  if allowed then opened, err = bpf.map.open_pin(path, mode) end
+  consult.tell(daemon, request, "map.open", facts, err)
+  return opened, err
+end
+
 map["map.open"] = {
   parameters = { id = true, program_id = true, name = true, mode = true },
   run = function(daemon, request)
@@ -95,7 +113,7 @@ map["map.open"] = {
     local path, err = find(daemon, params)
     if not path then return nil, err end
     local opened
-    opened, err = bpf.map.open_pin(path, mode)
+    opened, err = open(daemon, request, path, mode)
     if not opened then return nil, err end
     return { fd = 0 }, nil, { opened }
   end,

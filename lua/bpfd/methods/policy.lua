@@ -1,0 +1,97 @@
+-- policy.list, reload, test and events.
+
+local error_object = require "bpf.error"
+local events = require "bpf.policy.events"
+local json = require "bpf.json"
+local nearest = require "bpf.nearest"
+
+local policy = {}
+
+local MOST_EVENTS <const> = 1000 -- of one dry run
+
+local function refusal(message, advice)
+  return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
+end
+
+-- What the kernel counts of the process that policies run in; pages that it shares with the daemon
+-- it was forked from are in `rss` and not in `private`.
+local function size_of(pid)
+  local file <close> = io.open(("/proc/%d/smaps_rollup"):format(pid))
+  local text <const> = file and file:read "a" or ""
+  local function bytes(field)
+    return (tonumber(text:match(field .. ":%s+(%d+) kB")) or 0) * 1024
+  end
+  return { rss = bytes "Rss", private = bytes "Private_Clean" + bytes "Private_Dirty" }
+end
+
+local function process_of(daemon)
+  local process <const> = daemon.policy.process
+  if not process or process.is_over then return json.null end
+  local size <const> = size_of(process.pid)
+  return { pid = process.pid, rss = size.rss, private = size.private }
+end
+
+policy["policy.list"] = {
+  parameters = {},
+  run = function(daemon)
+    local memory <const> = daemon.policy:memory()
+    local files, hooks = {}, {}
+    for place, source in ipairs(daemon.policy.sources) do
+      files[place] = { path = source.path, memory = memory[source.path] or json.null }
+    end
+    for place, hook in ipairs(daemon.policy.hooks) do
+      hooks[place] = { name = hook.name, on = hook.on, before = hook.before, after = hook.after,
+        file = hook.file, line = hook.line }
+    end
+    return { directory = daemon.policy.directory, files = files, hooks = hooks,
+      in_force = daemon.policy.broken == nil, problem = daemon.policy.problem or json.null,
+      process = process_of(daemon) }
+  end,
+}
+
+policy["policy.reload"] = {
+  parameters = {},
+  run = function(daemon)
+    local good, err = daemon.policy:reload()
+    if not good then return nil, err:because "reloading the policies" end
+    return { hooks = #daemon.policy.hooks }
+  end,
+}
+
+local function check_event(event)
+  if type(event) ~= "table" or type(event.on) ~= "string" then
+    return refusal("an event is an object with `on`", "bpfctl policy events shows some")
+  end
+  if events.is_known[event.on] then return true end
+  return refusal(("there is no event %s; did you mean %s?"):format(event.on,
+    nearest(event.on, events.names)))
+end
+
+policy["policy.test"] = {
+  parameters = { events = true },
+  run = function(daemon, request)
+    local list <const> = request.params.events
+    if type(list) ~= "table" or #list == 0 then return refusal "events must be a list of events" end
+    if #list > MOST_EVENTS then
+      return refusal(("more than %d events at once"):format(MOST_EVENTS))
+    end
+    local outcomes = {}
+    for place, event in ipairs(list) do
+      local good, outcome, err
+      good, err = check_event(event)
+      if good then outcome, err = daemon.policy:try(event) end
+      if not outcome then return nil, err:because(("testing event %d"):format(place)) end
+      outcomes[place] = { on = event.on, decisions = outcome.decisions, amended = outcome.amended }
+    end
+    return { outcomes = outcomes }
+  end,
+}
+
+policy["policy.events"] = {
+  parameters = {},
+  run = function(daemon)
+    return { events = json.raw("[" .. table.concat(daemon.policy.recorded, ",") .. "]") }
+  end,
+}
+
+return policy
