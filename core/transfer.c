@@ -445,11 +445,12 @@ int transfer_resolve(const char *base, const char *text, struct transfer_address
 	if ((base && curl.curl_url_set(url, CURLUPART_URL, base, 0)) ||
 	    curl.curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) ||
 	    curl.curl_url_get(url, CURLUPART_URL, &address->url, 0) ||
-	    curl.curl_url_get(url, CURLUPART_SCHEME, &address->scheme, 0) ||
-	    curl.curl_url_get(url, CURLUPART_HOST, &address->host, 0))
+	    curl.curl_url_get(url, CURLUPART_SCHEME, &address->scheme, 0)) {
 		err = -EINVAL;
-	else
+	} else {
+		curl.curl_url_get(url, CURLUPART_HOST, &address->host, 0);
 		curl.curl_url_get(url, CURLUPART_PORT, &address->port, CURLU_DEFAULT_PORT);
+	}
 	curl.curl_url_cleanup(url);
 	if (err)
 		transfer_free_address(address);

@@ -63,7 +63,8 @@ int transfer_perform(struct transfer *transfer, const struct transfer_request *r
 		     struct transfer_answer *answer, char message[TRANSFER_MESSAGE]);
 
 struct transfer_address {
-	char *url, *scheme, *host, *port; /* port: the scheme's own if none is named */
+	char *url, *scheme;
+	char *host, *port; /* NULL where it has none; port: the scheme's own if none is named */
 };
 
 /* An absolute address, or one relative to base (NULL: none). -EINVAL if it is none; -ENOSYS. */

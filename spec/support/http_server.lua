@@ -1,7 +1,8 @@
 -- An HTTP server that does what a spec wants, however wrong. In a process of its own, because the
 -- client under test waits where it is called. As a module: starts one. As a program: is one.
 --
--- The spec's part is Lua source of a function(request, count) -> answer, where request is {method,
+-- The spec's part is Lua source that is run with the server's HOST:PORT and returns a
+-- function(request, count) -> answer, where request is {method,
 -- path, headers, body}, count how often this method and path came by now, and answer { status,
 -- headers = {...}, body, and one of
 --   truncate = n    closes after n bytes of the body, with all of them announced
@@ -54,7 +55,7 @@ local function send(client, request, answer)
 end
 
 local function serve(port, source, log_path)
-  local handler = assert(load(source, "=handler"))()
+  local handler = assert(load(source, "=handler"))("127.0.0.1:" .. port)
   local seen, log = {}, nil
   local server = uv.new_tcp()
   assert(server:bind("127.0.0.1", port))
@@ -103,10 +104,15 @@ function http_server.start(source)
   self.settings = { registries = { [self.host] = { plain_http = true } } }
   self.process = process.start({ "lua5.4", "spec/support/http_server.lua", tostring(port), path },
     { output = path .. ".out" })
-  local listens = process.eventually(function() return uv.fs_stat(path .. ".log") end)
-  if listens then return self end
+  process.eventually(function()
+    return not self.process:alive() or uv.fs_stat(path .. ".log")
+  end)
+  if uv.fs_stat(path .. ".log") then return self end
   file = assert(io.open(path .. ".out"))
-  error("the server does not start: " .. file:read "a", 2)
+  local words = file:read "a"
+  file:close()
+  self:close()
+  error("the server does not start: " .. words, 2)
 end
 
 ---What came by now, in order: {method, path, headers, size}.

@@ -82,13 +82,13 @@ local function same_origin(left, right)
     and left.port == right.port
 end
 
-local function refuse_address(address, is_plain)
-  local place <const> = place_of(address)
-  if address.scheme ~= "http" or is_plain then
+local function refuse_address(address)
+  if address.scheme ~= "http" or not address.host then
     return nil, error_object.new { code = "EPROTONOSUPPORT",
       message = ("%s is no address that is followed: only https, and http where the "
         .. "configuration allows it"):format(address.url) }
   end
+  local place <const> = place_of(address)
   return nil, error_object.new {
     code = "EPROTONOSUPPORT",
     message = ("%s is to be asked by plain HTTP, which the configuration does not allow")
@@ -101,9 +101,10 @@ end
 local function admit(self, base, text)
   local address, err = transfer.resolve(base, text)
   if not address then return nil, err end
+  if not address.host or not address.port then return refuse_address(address) end
   local settings <const> = settings_of(self, address)
   if address.scheme ~= "https" and not (address.scheme == "http" and settings.plain_http) then
-    return refuse_address(address, settings.plain_http)
+    return refuse_address(address)
   end
   return address, settings
 end
