@@ -77,7 +77,7 @@ static int copy_all(int from, int to, uint64_t limit)
 	}
 }
 
-static int seal_up(int fd, int err)
+int system_seal_up(int fd, int err)
 {
 	if (!err && fcntl(fd, F_ADD_SEALS, SEALS))
 		err = -errno;
@@ -103,7 +103,7 @@ int system_seal(int from, uint64_t limit, const char *name)
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	return seal_up(fd, copy_all(from, fd, limit));
+	return system_seal_up(fd, copy_all(from, fd, limit));
 }
 
 int system_seal_bytes(const void *bytes, size_t size, const char *name)
@@ -112,7 +112,7 @@ int system_seal_bytes(const void *bytes, size_t size, const char *name)
 
 	if (fd < 0)
 		return -errno;
-	return seal_up(fd, system_write(fd, bytes, size));
+	return system_seal_up(fd, system_write(fd, bytes, size));
 }
 
 int system_lock(const char *path, unsigned int wait_ms)

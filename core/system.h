@@ -30,6 +30,10 @@ int system_seal(int from, uint64_t limit, const char *name);
 /* The same for bytes at hand. */
 int system_seal_bytes(const void *bytes, size_t size, const char *name);
 
+/* Seals memory that can be sealed, unless an error came before: then, as when it cannot be sealed,
+ * the memory is closed. Returns the descriptor. */
+int system_seal_up(int memory, int err);
+
 /*
  * Opens (and creates, 0600) the file and takes its lock, waiting at most that long. -EWOULDBLOCK if
  * somebody else has it. The lock lives until the last copy of the descriptor is closed, forked

@@ -1,0 +1,80 @@
+/* bpf.core.disk: files that survive a crash whole. */
+#include <lauxlib.h>
+
+#include "bindings/descriptor.h"
+#include "bindings/handle.h"
+#include "bindings/namespaces.h"
+#include "core/disk.h"
+
+static int answer(lua_State *L, int err, const char *doing, const char *path)
+{
+	if (err)
+		return push_errno(L, err, "cannot %s %s", doing, path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* create(path) -> descriptor of a file that was not there before */
+static int create(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct descriptor_handle *handle = new_descriptor(L);
+	int fd = disk_create(path);
+
+	if (fd < 0)
+		return push_errno(L, fd, "cannot make %s", path);
+	handle->fd = fd;
+	return 1;
+}
+
+/* sync(descriptor) -> true */
+static int sync_file(lua_State *L)
+{
+	return answer(L, disk_sync(check_descriptor_number(L, 1)), "write", "a file to the disk");
+}
+
+/* sync_directory(path) -> true */
+static int sync_directory(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+
+	return answer(L, disk_sync_directory(path), "write to the disk", path);
+}
+
+/* touch(path) -> true */
+static int touch(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+
+	return answer(L, disk_touch(path), "touch", path);
+}
+
+/* empty(descriptor) -> true */
+static int empty(lua_State *L)
+{
+	return answer(L, disk_empty(check_descriptor_number(L, 1)), "empty", "a file");
+}
+
+/* changed_at(path) -> nanoseconds */
+static int changed_at(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	long long nanoseconds;
+	int err = disk_changed_at(path, &nanoseconds);
+
+	if (err)
+		return push_errno(L, err, "cannot look at %s", path);
+	lua_pushinteger(L, nanoseconds);
+	return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"changed_at", changed_at},		{"create", create}, {"empty", empty}, {"sync", sync_file},
+    {"sync_directory", sync_directory}, {"touch", touch},   {NULL, NULL},
+};
+
+int open_disk(lua_State *L)
+{
+	luaL_newlib(L, functions);
+	return 1;
+}
