@@ -2,9 +2,8 @@
 
 -- Loaded when first named: a script that only talks to the daemon never maps libbpf.
 local modules = {
-  "btf", "chain", "client", "deadline", "error", "features", "json", "layout", "link", "map",
-  "network",
-  "object", "pin", "program", "registry", "verdict",
+  "btf", "chain", "client", "deadline", "error", "features", "image", "json", "layout", "link",
+  "map", "network", "object", "pin", "program", "registry", "verdict",
 }
 
 local is_module = {}
