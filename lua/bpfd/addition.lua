@@ -34,21 +34,34 @@ local function look_up_interface(daemon, self, attach)
     message = "there is no interface " .. attach.iface }
 end
 
---- The file is the one that `named` names by fd or path.
+-- Where the object comes from: the wish's image, or the file that `named` names.
+local function look_up_source(daemon, self, request, wish, named)
+  if wish.image then
+    self.image, self.path = {}, wish.image.url
+    for key, value in pairs(wish.image) do
+      if key ~= "credentials" then self.image[key] = value end -- a load asks no registry
+    end
+    return true
+  end
+  self.source, self.path = files.object(daemon, request, named)
+  if not self.source then return nil, self.path end
+  wish.path = self.path
+  return true
+end
+
+--- The object is the image's, or in the file that `named` names by fd or path.
 ---@param daemon table
 ---@param request table
 ---@param wish table    name, attach (checked), global, metadata, map_owner_id, persist, label,
----  declared_by
+---  declared_by; image (bpfd.image_wish), which may know the name
 ---@param named { fd: integer?, path: string? }
 ---@return bpfd.addition? addition, bpf.error? err
 function addition.prepare(daemon, request, wish, named)
   local attach <const> = wish.attach
   local self = { name = wish.name, global = wish.global,
     size_limit = daemon.config.images.object_size }
-  local err
-  self.source, self.path = files.object(daemon, request, named)
-  if not self.source then return nil, self.path end
-  wish.path = self.path
+  local found, err = look_up_source(daemon, self, request, wish, named)
+  if not found then return nil, err end
   self.target, err = files.target(request, attach)
   if err then return nil, err end
   self.netns, err = files.netns(request, attach)

@@ -221,7 +221,7 @@ end
 local function doing(plan, culprit)
   if not culprit and #plan.add == 1 then culprit = plan.add[1] end
   if culprit then
-    local text = ("loading %s from %s"):format(culprit.name, culprit.path)
+    local text = ("loading %s from %s"):format(culprit.name or "a program", culprit.path)
     return culprit.declared and culprit.declared .. ": " .. text or text
   end
   if #plan.add == 0 and #plan.drop == 1 then

@@ -105,13 +105,21 @@ local function hook_with(facts, list, value)
   return nil
 end
 
+-- What the job has learned of the image, into the note; the rest is the event's.
+local function take_image(note, facts)
+  if not facts then return nil end
+  note.name, note.image_url, note.pull_policy = facts.name, facts.image_url, facts.pull_policy
+  return { image_url = facts.image_url, digest = facts.digest, signed_by = facts.signed_by }
+end
+
 local function decide_addition(asker, at, facts)
   local addition <const> = asker.plan.add[at]
   local note <const>, hook <const> = addition.note, hook_with(facts, "adds", at)
   note.attach.ifindex = facts.additions[at].ifindex
+  local image <const> = take_image(note, facts.additions[at].image)
   local outcome, err = asker.decide(addition.replaces and "program.replace" or "program.load",
     fields_of(note, { id = addition.replaces, object = facts.additions[at].object,
-      image = addition.image, chain = hook and chain_of(asker.daemon, asker.plan, hook) }))
+      image = image, chain = hook and chain_of(asker.daemon, asker.plan, hook) }))
   if not outcome then return nil, err end
   local amended
   amended, err = amend(note, outcome.amended)

@@ -21,7 +21,7 @@ local TIDY <const> = 5 -- seconds between two looks at the heap
 local daemon = {}
 daemon.__index = daemon
 
-local method_files <const> = { "program", "chain", "map", "policy", "system" }
+local method_files <const> = { "program", "chain", "map", "image", "policy", "system" }
 
 local function collect_methods()
   local methods = {}
@@ -152,6 +152,7 @@ function daemon:stop()
   log.info "stopping; what is loaded keeps running"
   if not self.server then return loop.stop() end
   self.server:stop_listening()
+  job.cancel_lane("pull", "bpfd stops")
   local deadline <const> = core.system.clock "monotonic" + LAST_JOBS * 1000000000
   loop.after(0.01, function()
     if not self.server:is_busy() or core.system.clock "monotonic" > deadline then loop.stop() end

@@ -10,11 +10,15 @@ local system <const> = core.system
 
 local job = {}
 
-local AT_ONCE <const> = 4
-local TIMEOUT <const> = 300 -- seconds; a verification of a million instructions takes two
+-- Jobs of one lane wait for each other only: a registry that is slow holds up no local load.
+-- seconds: a verification of a million instructions takes two; what pulls has timeouts of its own.
+local lanes <const> = {
+  work = { most = 4, seconds = 300, count = 0, queue = {} },
+  pull = { most = 4, seconds = 4 * 3600, count = 0, queue = {} },
+}
 local LOG_SIZE <const> = 64 * 1024
 
-local running, count, queue = {}, 0, {}
+local running = {}
 local child_signal
 local shared = {} -- descriptors that every child keeps
 
@@ -25,6 +29,8 @@ end
 
 --- Children that have not ended.
 function job.count()
+  local count = 0
+  for _, lane in pairs(lanes) do count = count + lane.count end
   return count
 end
 
@@ -85,7 +91,7 @@ local function bad_end(self)
     or "exit status " .. tostring(self.status.code)
   if self.timed_out then
     return nil, error_object.new { code = "ETIMEDOUT",
-      message = ("the work took longer than %d seconds"):format(TIMEOUT) }
+      message = ("the work took longer than %d seconds"):format(self.lane.seconds) }
   end
   log.error("a job died: %s", how)
   return nil, error_object.new { code = "EFAULT",
@@ -152,9 +158,10 @@ local function finish_if_over(self)
   running[self.pid] = nil
   self.timer:close()
   if self.answers then self.answers:close() end
-  count = count - 1
+  local lane <const> = self.lane
+  lane.count = lane.count - 1
   self.resume()
-  while count < AT_ONCE and #queue > 0 do start(table.remove(queue, 1)) end
+  while lane.count < lane.most and #lane.queue > 0 do start(table.remove(lane.queue, 1)) end
 end
 
 local function watch(self)
@@ -166,7 +173,7 @@ local function watch(self)
     finish_if_over(self)
   end)
   self.watch:on "r"
-  self.timer = loop.after(TIMEOUT, function()
+  self.timer = loop.after(self.lane.seconds, function()
     self.timed_out = true
     system.kill(self.pid, "KILL")
   end)
@@ -210,10 +217,10 @@ function start(self)
     for _, one in pairs(running) do jobs[#jobs + 1] = one end
     for _, one in ipairs(jobs) do finish_if_over(one) end
   end)
-  count = count + 1
+  self.lane.count = self.lane.count + 1
   local pid, err = fork(self)
   if not pid then
-    count = count - 1
+    self.lane.count = self.lane.count - 1
     self.failure = err
     return self.resume()
   end
@@ -227,8 +234,31 @@ end
 function job.cancel(self, why)
   if self.at_end or self.message then return false end
   self.cancelled = why
-  if self.pid then system.kill(self.pid, "KILL") end
+  if self.pid then
+    system.kill(self.pid, "KILL")
+    return true
+  end
+  local queue <const> = self.lane.queue
+  for place, other in ipairs(queue) do
+    if other == self then
+      table.remove(queue, place)
+      loop.after(0, self.resume)
+      break
+    end
+  end
   return true
+end
+
+--- Ends all jobs of a lane.
+---@param name string
+---@param why string
+function job.cancel_lane(name, why)
+  local lane <const> = lanes[name]
+  local jobs = table.move(lane.queue, 1, #lane.queue, 1, {})
+  for _, one in pairs(running) do
+    if one.lane == lane then jobs[#jobs + 1] = one end
+  end
+  for _, one in ipairs(jobs) do job.cancel(one, why) end
 end
 
 --- Runs work(progress, ask) in a child and waits. What it returns comes back by JSON. In a job
@@ -237,17 +267,20 @@ end
 ---@param work fun(progress: fun(step: string, done: integer, total: integer),
 ---  ask: fun(question: any): any, bpf.error?): any, bpf.error?
 ---@param options { keep: table?, progress: function?, started: fun(job: table)?,
----  answer: (fun(question: any): any, bpf.error?)? }?
+---  answer: (fun(question: any): any, bpf.error?)?, lane: string? }?
 ---  keep: descriptors that the child has too; started: called with the job, for `job.cancel`;
----  answer: in a task of the daemon's, with what JSON has made of the question
+---  answer: in a task of the daemon's, with what JSON has made of the question;
+---  lane: "work" when left out, "pull" for what waits for others' machines
 ---@return any result, bpf.error? err, integer? died  the pid, if the child did not end by itself
 function job.run(work, options)
   local self = { work = work }
   for key, value in pairs(options or {}) do self[key] = value end
+  local lane <const> = lanes[self.lane or "work"]
+  self.lane = lane
   if self.started then self.started(self) end
   loop.wait(function(resume)
     self.resume = resume
-    if count < AT_ONCE then start(self) else table.insert(queue, self) end
+    if lane.count < lane.most then start(self) else table.insert(lane.queue, self) end
   end)
   if self.failure then return nil, self.failure end
   local result, err = outcome(self)

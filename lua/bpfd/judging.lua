@@ -29,6 +29,13 @@ local function object_facts(addition, sealed)
   return facts
 end
 
+-- What the store knew, and the daemon does not yet.
+local function image_facts(addition)
+  local note <const> = addition.note
+  return addition.image and { image_url = note.image_url, digest = note.image_digest,
+    signed_by = note.signed_by, name = note.name, pull_policy = note.pull_policy }
+end
+
 local function place_in(list, one)
   for place, other in ipairs(list) do
     if other == one then return place end
@@ -56,7 +63,8 @@ local function question(job)
     sealed, err = loading.copy(addition, job.copies)
     if sealed then object, err = object_facts(addition, sealed) end
     if not object then return nil, err, addition end
-    asked.additions[place] = { object = object, ifindex = addition.note.attach.ifindex }
+    asked.additions[place] = { object = object, image = image_facts(addition),
+      ifindex = addition.note.attach.ifindex }
   end
   for place, hook in ipairs(job.hooks) do asked.hooks[place] = hook_facts(job.plan, hook) end
   return asked

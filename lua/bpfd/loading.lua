@@ -17,7 +17,8 @@ local loading = {}
 ---@class bpfd.addition
 ---@field name string       of the function in the object
 ---@field note table        what the record keeps of it
----@field source table|string  descriptor of the object file, or its path
+---@field source table|string|nil  descriptor of the object file, or its path
+---@field image bpfd.image_wish?  where there is no source; it may name the program, too
 ---@field path string       what the object file is called
 ---@field global table<string, string>
 ---@field size_limit integer
@@ -34,7 +35,17 @@ local function names_of(collection)
   return names
 end
 
+-- The object of an image brings its name along, and what is to be noted of the image.
+local function take_from_image(addition)
+  local sealed, facts = require("bpfd.image_source").open(addition.image, addition.name)
+  if not sealed then return nil, facts end
+  for key, value in pairs(facts) do addition.note[key] = value end
+  addition.name = facts.name
+  return sealed
+end
+
 local function seal(addition)
+  if addition.image then return take_from_image(addition) end
   local source <const> = addition.source
   if type(source) ~= "string" then
     return system.seal(source, addition.size_limit, addition.path)
@@ -50,7 +61,8 @@ end
 ---@param copies table  of this change; filled
 ---@return table? sealed, bpf.error? err
 function loading.copy(addition, copies)
-  local copied = copies[addition.source]
+  local key <const> = addition.source or addition
+  local copied = copies[key]
   if not copied then
     local sealed, err = seal(addition)
     if not sealed then return nil, err end
@@ -58,7 +70,7 @@ function loading.copy(addition, copies)
     digest, err = system.sha256(sealed)
     if not digest then return nil, err end
     copied = { sealed = sealed, digest = "sha256:" .. digest }
-    copies[addition.source] = copied
+    copies[key] = copied
   end
   if addition.digest and addition.digest ~= copied.digest then
     return nil, error_object.new { code = "EBADMSG",

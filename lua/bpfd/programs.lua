@@ -4,6 +4,7 @@ local bpf = require "bpf"
 local error_object = require "bpf.error"
 local addition = require "bpfd.addition"
 local change = require "bpfd.change"
+local images = require "bpfd.images"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
 local program_object = require "bpfd.program_object"
@@ -37,24 +38,37 @@ function programs.warn(outcome)
   end
 end
 
+-- With the hook and the maps in hand.
+local function load_now(daemon, request, wish, new)
+  local held <close> = -- luacheck: ignore held
+    lock.hold(change.keys(wish.attach, wish.map_owner_id))
+  local good, err = check_owner(daemon, wish.map_owner_id)
+  if not good then return nil, err end
+  return change.run(daemon, request, { add = { new } })
+end
+
 --- Loads and attaches a program.
----@param wish table  name, attach (checked), global, metadata, map_owner_id, persist
+---@param wish table  name, attach (checked), global, metadata, map_owner_id, persist, image
 ---@return table? program, bpf.error? err
 function programs.load(daemon, request, wish)
   local new, err = addition.prepare(daemon, request, wish, request.params)
   if not new then return nil, err end
-  local held <close> = -- luacheck: ignore held
-    lock.hold(change.keys(wish.attach, wish.map_owner_id))
-  local good
-  good, err = check_owner(daemon, wish.map_owner_id)
-  if not good then return nil, err end
   local outcome
-  outcome, err = change.run(daemon, request, { add = { new } })
+  if wish.image then
+    outcome, err = images.with(daemon, request, wish.image, function(digest)
+      new.image.digest = digest
+      return load_now(daemon, request, wish, new)
+    end)
+  else
+    outcome, err = load_now(daemon, request, wish, new)
+  end
   if not outcome then return nil, err end
   local id <const> = outcome.added[1].id
-  log.info("program %d: %s, %s, for user %d", id, wish.name, wish.attach.type, request.peer.uid)
+  local row <const> = daemon.store:program(id)
+  log.info("program %d: %s, %s, for user %d", id, row.note.name, wish.attach.type,
+    request.peer.uid)
   programs.warn(outcome)
-  return program_object.whole(daemon, daemon.store:program(id))
+  return program_object.whole(daemon, row)
 end
 
 local function not_ours(id)

@@ -33,7 +33,8 @@ function request_methods:descriptor(place)
 end
 
 --- Runs work in a job that ends with the request; `answer` is to what it asks.
-function request_methods:run(work, keep, answer)
+---@param lane string?  of bpfd.job
+function request_methods:run(work, keep, answer, lane)
   local progress
   if self.params.progress then
     progress = function(step, done, total)
@@ -43,7 +44,7 @@ function request_methods:run(work, keep, answer)
   end
   if self.cancelled then return nil, refusal("ECANCELED", self.cancelled) end
   local result, err, died = job.run(work, {
-    keep = keep, answer = answer, progress = progress,
+    keep = keep, answer = answer, lane = lane, progress = progress,
     started = function(started) self.job = started end,
   })
   self.job = nil

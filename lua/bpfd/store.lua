@@ -144,6 +144,23 @@ function store:map_users(owner_id)
   return ids
 end
 
+--- For every program that came out of an image, loaded or to come back after this boot: the image's
+--- digest, and the id where it is loaded.
+---@return fun(): string?, integer?
+function store:image_users()
+  local next_row, state, start, closing = statement(self, [[
+      SELECT json_extract(note, '$.image_digest') AS digest, id FROM programs
+        WHERE digest IS NOT NULL
+      UNION ALL
+      SELECT json_extract(note, '$.image_digest') AS digest, NULL FROM persistent
+        WHERE digest IS NOT NULL
+      ORDER BY id]]):rows()
+  return function()
+    local row = next_row()
+    if row then return row.digest, row.id end
+  end, state, start, closing
+end
+
 ---@return integer
 function store:count(table_name)
   return statement(self, "SELECT count(*) AS n FROM " .. table_name):row().n

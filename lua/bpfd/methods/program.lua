@@ -4,6 +4,7 @@ local attach_check = require "bpf.attach"
 local bpf = require "bpf"
 local error_object = require "bpf.error"
 local field = require "bpf.field"
+local images = require "bpfd.images"
 local json = require "bpf.json"
 local program_object = require "bpfd.program_object"
 local program_types = require "bpf.program_types"
@@ -36,15 +37,42 @@ local function id_in(value, name)
   return refusal(("%s must be a program id"):format(name))
 end
 
-local function read_wish(params)
-  local wish, err = {}
-  if type(params.name) ~= "string" or params.name == "" or params.name:find "[%z/]" then
+local function check_name(name)
+  if type(name) ~= "string" or name == "" or name:find "[%z/]" then
     return refusal "name must be the name of a function in the object"
   end
+  return name
+end
+
+-- An image knows the name of its program; what is in a file, the user must know.
+local function read_source(daemon, params, wish)
+  local err
+  if params.image_url == nil then
+    for _, key in ipairs { "registry_auth", "pull_policy" } do
+      if params[key] ~= nil then return refusal(key .. " belongs to image_url") end
+    end
+    wish.name, err = check_name(params.name)
+    return wish.name, err
+  end
+  if params.fd ~= nil or params.path ~= nil then
+    return refusal "image_url, fd and path exclude each other"
+  end
+  if params.name ~= nil and params.name ~= "" then
+    wish.name, err = check_name(params.name)
+    if not wish.name then return nil, err end
+  end
+  wish.image, err = images.wish(daemon, params)
+  return wish.image, err
+end
+
+local function read_wish(daemon, params)
+  local wish = {}
   if params.persist ~= nil and type(params.persist) ~= "boolean" then
     return refusal "persist must be true or false"
   end
-  wish.name, wish.persist = params.name, params.persist == true
+  wish.persist = params.persist == true
+  local good, err = read_source(daemon, params, wish)
+  if not good then return nil, err end
   wish.attach, err = attach_check.check(params.attach)
   if not wish.attach then return nil, err end
   wish.global, err = texts(params.global, "global")
@@ -59,10 +87,11 @@ local function read_wish(params)
 end
 
 program["program.load"] = {
-  parameters = { fd = true, path = true, name = true, global = true, metadata = true,
-    map_owner_id = true, persist = true, attach = true },
+  parameters = { fd = true, path = true, image_url = true, registry_auth = true,
+    pull_policy = true, name = true, global = true, metadata = true, map_owner_id = true,
+    persist = true, attach = true },
   run = function(daemon, request)
-    local wish, err = read_wish(request.params)
+    local wish, err = read_wish(daemon, request.params)
     if not wish then return nil, err end
     return programs.load(daemon, request, wish)
   end,
