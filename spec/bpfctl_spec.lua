@@ -162,12 +162,15 @@ describe("bpfctl", function()
       ("load-from-file -p %s -n f xdp -i v0 -p 1 --netns nosuch"):format(file))
   end)
 
-  it("says that images are not part of this build, once the line is right", function()
-    local answer <const> = "bpfctl: image support is not part of this build yet; copy the object "
-      .. "file out of the image and use load-from-file\n"
-    refused(1, answer, "pull-bytecode --image-url quay.io/bpfd-bytecode/xdp_pass:latest")
-    refused(1, answer, "load-from-image --image-url quay.io/bpfd-bytecode/uprobe:latest uprobe "
-      .. [[-f "malloc" -t "libc" -r]])
+  it("looks at an image's name and at credentials before it asks bpfd", function()
+    refused(1, "bpfctl: cannot read the image reference 'quay.io/Acme/x' from 'Acme/x' on: a "
+      .. "repository is small letters and digits, with one of . _ __ - between them, in parts "
+      .. "between which / stands\n", "pull-bytecode -i quay.io/Acme/x")
+    refused(1, "bpfctl: the registry authentication is no base64; printf '%s' USER:PASSWORD | "
+      .. "base64 prints it\n", "pull-bytecode -i quay.io/acme/x -r ?")
+    refused(1, "bpfctl: the registry authentication has no colon between user name and password; "
+      .. "printf '%s' USER:PASSWORD | base64 prints it\n",
+      "load-from-image -i quay.io/acme/x -r YWJj uprobe -t libc -f malloc")
     refused(64, "bpfctl: pull-bytecode needs --image-url <IMAGE_URL>\n"
       .. "try 'bpfctl pull-bytecode --help'\n", "pull-bytecode")
   end)

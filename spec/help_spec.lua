@@ -78,7 +78,9 @@ do
 end
 
 local commands <const> = root.commands
-local families <const> = { map = { "list" } }
+local families <const> = {
+  image = { "list", "inspect", "remove", "prune", "build", "push" }, map = { "list" },
+}
 local types <const> = {
   "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "raw_tracepoint", "fentry", "fexit",
 }
@@ -141,6 +143,9 @@ Options:
     assert.equal("bpfctl unload [OPTIONS] <ID>...", usage "unload -h")
     assert.equal("bpfctl get <ID>", usage "get -h")
     assert.equal("bpfctl list [OPTIONS]", usage "list -h")
+    assert.equal("bpfctl image build [OPTIONS] --image-url <IMAGE_URL> --object <[ARCH=]PATH>",
+      usage "image build -h")
+    assert.equal("bpfctl image remove [OPTIONS] <IMAGE_URL>...", usage "image remove -h")
     assert.equal("bpfctl map <COMMAND>", usage "map -h")
     assert.equal("bpfctl map list [PROGRAM_ID]", usage "map list -h")
   end)

@@ -57,7 +57,7 @@ local function run(invocation)
   local format, err = open_format(command, common)
   if not format then return fail({}, err, common) end
   local session <close> = require("bpfctl.session").new {
-    socket = common.socket, null = format.nulls,
+    socket = common.socket, null = format.nulls, quiet = common.quiet,
   }
   local data, errors = command.run(session, arguments)
   if data == nil then return fail(session, errors, common) end

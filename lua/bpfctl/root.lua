@@ -7,6 +7,7 @@ local modules <const> = {
   list = "list",
   get = "get",
   ["pull-bytecode"] = "pull_bytecode",
+  image = "image",
   map = "map",
   features = "features",
   run = "run",
@@ -18,7 +19,7 @@ return {
   summary = "Load, list and unload eBPF programs through bpfd",
   noun = "command",
   commands = {
-    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "map",
+    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "image", "map",
     "features", "run", "repl",
   },
   find = function(name)

@@ -112,6 +112,32 @@ shared.pull_policy = {
   text = "When to fetch the image",
 }
 
+shared.layout = {
+  name = "layout", kind = "string", metavar = "DIR",
+  text = "OCI image layout to use instead of the store of bpfd; no daemon and\nno root is needed",
+}
+
+shared.store = {
+  name = "store", kind = "string", metavar = "DIR", default = "/var/lib/bpfd/images",
+  text = "Store of bpfd, which root alone may use directly",
+}
+
+--- A store that cannot be opened is for root, or somewhere else.
+---@param err bpf.error
+---@param arguments { layout: string? }
+function shared.explain_store(err, arguments)
+  if arguments.layout then return err end
+  return err:with_advice "with --layout DIR it needs neither bpfd nor root"
+end
+
+--- What stands without a dash: images.
+function shared.image_operand(several)
+  return {
+    name = "image_url", kind = "string", repeated = several, required = true,
+    text = "Image, as image list shows it",
+  }
+end
+
 --- What stands without a dash: program ids.
 function shared.program_ids(several)
   return {

@@ -3,18 +3,9 @@
 local columns_of = require "bpfctl.format.columns"
 local local_time = require "bpfctl.format.time"
 local printable = require "bpfctl.printable"
+local section = require "bpfctl.format.section"
 
-local none <const> = "None"
-
-local function shown(value)
-  if value == nil or value == "" then return none end
-  if math.type(value) == "float" and math.tointeger(value) then value = math.tointeger(value) end
-  return printable(tostring(value))
-end
-
-local function width_of(text) return utf8.len(text) or #text end
-
-local function padded(text, width) return text .. (" "):rep(width - width_of(text)) end
+local new_rows <const>, shown <const> = section.new_rows, section.shown
 
 local function shown_time(text) return text and local_time(text) or shown(text) end
 
@@ -90,18 +81,6 @@ local function add_uncommon(add, program, attach)
   end
 end
 
--- Rows are { label, line, line ... }.
-local function new_rows()
-  local rows = {}
-  return rows, function(label, value)
-    if type(value) == "table" then
-      rows[#rows + 1] = #value > 0 and { label, table.unpack(value) } or { label, none }
-    else
-      rows[#rows + 1] = { label, shown(value) }
-    end
-  end
-end
-
 local function bpfd_rows(program)
   local rows, add = new_rows()
   local attach <const> = program.attach or {}
@@ -144,22 +123,6 @@ local function kernel_rows(kernel)
   return rows
 end
 
-local function section_title(title, style)
-  return style.bold and (" \27[1m%s\27[0m\n"):format(title) or (" %s\n"):format(title)
-end
-
-local function section(title, rows, style)
-  local width = 0
-  for _, row in ipairs(rows) do width = math.max(width, #row[1]) end
-  local lines = { section_title(title, style), ("-"):rep(width + 2), "\n" }
-  for _, row in ipairs(rows) do
-    for i = 2, #row do
-      lines[#lines + 1] = (" %s  %s\n"):format(padded(i == 2 and row[1] or "", width), row[i])
-    end
-  end
-  return table.concat(lines)
-end
-
 local draw = { any = require "bpfctl.format.any" }
 
 local dashes_over_none <const> = 15
@@ -170,11 +133,11 @@ local dashes_over_none <const> = 15
 function draw.program(program, style)
   local ours
   if program.managed then
-    ours = section("Bpfd State", bpfd_rows(program), style)
+    ours = section.draw("Bpfd State", bpfd_rows(program), style)
   else
-    ours = section_title("Bpfd State", style) .. ("-"):rep(dashes_over_none) .. "\nNONE\n"
+    ours = section.title("Bpfd State", style) .. ("-"):rep(dashes_over_none) .. "\nNONE\n"
   end
-  return ours .. "\n" .. section("Kernel State", kernel_rows(program.kernel or {}), style)
+  return ours .. "\n" .. section.draw("Kernel State", kernel_rows(program.kernel or {}), style)
 end
 
 local program_columns <const> = { "Program ID", "Name", "Type", "Load Time" }
@@ -221,4 +184,7 @@ function draw.maps(maps)
   return columns_of(map_columns, rows)
 end
 
-return draw
+-- Of images rarely, and of programs often: what draws those is loaded when it is asked for.
+return setmetatable(draw, {
+  __index = function(_, kind) return require("bpfctl.format.images")[kind] end,
+})
