@@ -11,7 +11,7 @@
 	LIGHT_NAMESPACES(X)                                                                        \
 	X(object) X(program) X(map) X(link) X(pin) X(network) X(btf) X(chain) X(freplace) X(database) X(feature) X(sandbox) \
 	X(transfer) \
-	X(layer) X(disk)
+	X(layer) X(disk) X(signature)
 
 #define DECLARE_OPENER(name) int open_##name(lua_State *L);
 FULL_NAMESPACES(DECLARE_OPENER)

@@ -1,0 +1,290 @@
+-- Signatures of images: keys, rules, and what skopeo makes of ours and we of skopeo's.
+local uv = require "luv"
+local bpf = require "bpf"
+local core = require "bpf.core"
+local key = require "bpf.image.key"
+local signature = require "bpf.image.signature"
+local process = require "spec.support.process"
+local server = require "spec.support.registry"
+
+local MANIFEST <const> = "application/vnd.oci.image.manifest.v1+json"
+local CONFIG <const> = '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers",'
+  .. '"diff_ids":[]},"config":{}}'
+local directory <const> = ("/tmp/bpfd-spec-%d-signature"):format(uv.os_getpid())
+
+local function digest_of(bytes) return "sha256:" .. core.system.sha256(bytes) end
+
+local function write(name, bytes)
+  local file <close> = assert(io.open(directory .. "/" .. name, "wb"))
+  file:write(bytes)
+  return directory .. "/" .. name
+end
+
+local function bytes_of(hexadecimal)
+  return (hexadecimal:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end))
+end
+
+describe("signatures", function()
+  local registry, pair
+
+  setup(function()
+    assert(uv.fs_mkdir(directory, 448))
+    registry = server.start()
+    pair = assert(key.generate "secret")
+    write("passphrase", "secret\n")
+    write("pair.key", pair.private)
+    write("pair.pub", pair.public)
+  end)
+
+  teardown(function()
+    registry:close()
+    process.check { "rm", "-rf", directory }
+  end)
+
+  local function open(name)
+    local reference = assert(bpf.registry.parse(registry.host .. "/" .. name))
+    return assert(bpf.registry.open { reference = reference, settings = registry.settings })
+  end
+
+  -- An image of one layer; its digest.
+  local function push(session)
+    local layer = "layer of " .. session.reference:text()
+    assert(session:push_blob(digest_of(layer), #layer, { bytes = layer }))
+    assert(session:push_blob(digest_of(CONFIG), #CONFIG, { bytes = CONFIG }))
+    return assert(session:push_manifest(session.reference.tag, bpf.json.encode {
+      schemaVersion = 2, mediaType = MANIFEST,
+      config = { mediaType = "application/vnd.oci.image.config.v1+json",
+        digest = digest_of(CONFIG), size = #CONFIG },
+      layers = { { mediaType = "application/vnd.oci.image.layer.v1.tar",
+        digest = digest_of(layer), size = #layer } },
+    }, MANIFEST))
+  end
+
+  local function sign(session, digest, private)
+    return assert(signature.sign(session, { reference = session.reference, digest = digest,
+      key = private or pair.private, passphrase = "secret" }))
+  end
+
+  local function verify(session, digests, public)
+    return signature.verify { reference = session.reference, digests = digests,
+      signatures = assert(signature.fetch(session, digests)), key = public or pair.public }
+  end
+
+  describe("keys", function()
+    it("are opened by their passphrase alone", function()
+      local private = assert(key.private(pair.private, "secret"))
+      assert.equal(pair.public, core.signature.public(private))
+      local none, err = key.private(pair.private, "wrong")
+      assert.is_nil(none)
+      assert.equal("EACCES", err.code)
+      assert.equal("the passphrase does not open the private key", err.message)
+      none, err = key.private(pair.private, nil)
+      assert.is_nil(none)
+      assert.matches("has a passphrase", err.message)
+    end)
+
+    it("may be OpenSSL's, in both its forms without a passphrase", function()
+      local sec1 = process.check { "openssl", "ecparam", "-name", "prime256v1", "-genkey",
+        "-noout" }
+      local pkcs8 = process.check({ "openssl", "pkcs8", "-topk8", "-nocrypt" }, { stdin = sec1 })
+      local public = process.check({ "openssl", "pkey", "-pubout" }, { stdin = pkcs8 })
+      for _, text in ipairs { sec1, pkcs8 } do
+        assert.equal(public, core.signature.public(assert(key.private(text))))
+      end
+    end)
+
+    it("of other kinds and damaged ones are refused", function()
+      local function openssl(stdin, ...)
+        return process.check({ "openssl", ... }, { stdin = stdin })
+      end
+      local other = openssl(nil, "ecparam", "-name", "secp384r1", "-genkey", "-noout")
+      local rsa = openssl(nil, "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024")
+      local locked = openssl(other, "pkcs8", "-topk8", "-passout", "pass:x")
+      for text, why in pairs {
+        [other] = "of the kind", [rsa] = "of the kind", [locked] = "OpenSSL's way",
+        ["none"] = "there is no private key",
+        ["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] = "cannot be read",
+        [pair.private:gsub("\n.-\n", "\neyJ9\n", 1)] = "is damaged",
+      } do
+        local none, err = key.private(text, "x")
+        assert.is_nil(none)
+        assert.is_truthy(err.message:find(why, 1, true), err.message)
+      end
+      for text, why in pairs {
+        [openssl(rsa, "pkey", "-pubout")] = "of the kind", [pair.private] = "public keys are",
+        [""] = "no public key",
+        ["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] = "cannot be read",
+      } do
+        local none, err = key.public(text)
+        assert.is_nil(none)
+        assert.is_truthy(err.message:find(why, 1, true), err.message)
+      end
+    end)
+
+    it("are kept in boxes as NaCl makes them", function()
+      local secret = bytes_of "1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389"
+      local nonce = bytes_of "69696ee955b62b73cd62bda875fc73d68219e0036b7a0b37"
+      local plain = bytes_of("be075fc53c81f2d5cf141316ebeb0c7b5228c52a4c62cbd44b66849b64244ffc"
+        .. "e5ecbaaf33bd751a1ac728d45e6c61296cdc3c01233561f41db66cce314adb310e3be8250c46f06dcee"
+        .. "a3a7fa1348057e2f6556ad6b1318a024a838f21af1fde048977eb48f59ffd4924ca1c60902e52f0a089"
+        .. "bc76897040e082f937763848645e0705")
+      local box = bytes_of("f3ffc7703f9400e52a7dfb4b3d3305d98e993b9f48681273c29650ba32fc76ce483"
+        .. "32ea7164d96a4476fb8c531a1186ac0dfc17c98dce87b4da7f011ec48c97271d2c20f9b928fe2270d6f"
+        .. "b863d51738b48eeee314a7cc8ab932164548e526ae90224368517acfeabd6bb3732bc0e9da99832b61c"
+        .. "a01b6de56244a9e88d5f9b37973f622a43d14a6599b1f654cb45a74e355a5")
+      assert.equal(box, core.signature.seal_box(secret, nonce, plain))
+      assert.equal(plain, core.signature.open_box(secret, nonce, box))
+      for place = 1, #box, 16 do
+        local changed = box:sub(1, place - 1) .. string.char(box:byte(place) ~ 1)
+          .. box:sub(place + 1)
+        assert.is_false(core.signature.open_box(secret, nonce, changed))
+      end
+      assert.is_false(core.signature.open_box(secret, nonce, ""))
+    end)
+  end)
+
+  it("of ours verify with their key, beside those of others", function()
+    local session <close> = open "ours:1"
+    local digest = push(session)
+    local second = assert(key.generate "secret")
+    local _, err = verify(session, { digest })
+    assert.equal("ENOKEY", err.code)
+    assert.equal("the image is not signed", err.message)
+    sign(session, digest, second.private)
+    _, err = verify(session, { digest })
+    assert.equal("EKEYREJECTED", err.code)
+    assert.equal("no signature of the image is good: it is by another key", err.message)
+    sign(session, digest)
+    assert.is_true(verify(session, { digest }))
+    assert.is_true(verify(session, { digest }, second.public))
+    assert.is_true(verify(session, { digest_of "an index", digest }))
+    assert.is_true(verify(session, { digest },
+      assert(key.generate "").public .. pair.public))
+  end)
+
+  it("are good for their own digest and repository only", function()
+    local session <close> = open "mine:1"
+    local other <close> = open "other:1"
+    local digest, other_digest = push(session), push(other)
+    sign(session, digest)
+    local found = assert(signature.fetch(session, { digest }))
+    local function why(reference, digests)
+      local good, err = signature.verify { reference = reference, digests = digests,
+        signatures = found, key = pair.public }
+      assert.is_nil(good)
+      return err.message
+    end
+    assert.matches("it is of another digest$", why(session.reference, { other_digest }))
+    assert.matches("it is of another repository, .*/mine:1$", why(other.reference, { digest }))
+    assert.is_true(signature.verify { reference = session.reference:at "2", digests = { digest },
+      signatures = found, key = pair.public })
+  end)
+
+  it("that were tampered with are as good as none", function()
+    local session <close> = open "tampered:1"
+    local digest = push(session)
+    sign(session, digest)
+    local found = assert(signature.fetch(session, { digest }))[1]
+    local each = found.list[1]
+    local function refused(payload, signed)
+      local _, err = signature.verify { reference = session.reference, digests = { digest },
+        signatures = { { list = { { payload = payload, signature = signed } } } },
+        key = pair.public }
+      assert.equal("EKEYREJECTED", err and err.code)
+    end
+    refused(each.payload .. " ", each.signature)
+    refused(each.payload, each.signature .. "\0")
+    refused(each.payload, "")
+    refused("", each.signature)
+    for _, payload in ipairs { "", "[]", '{"critical":{}}', '{"critical":{"identity":1}}' } do
+      refused(payload, assert(core.signature.sign(key.private(pair.private, "secret"), payload)))
+    end
+    assert.is_nil((signature.read({ bytes = "{" }, {})))
+    local read = assert(signature.read({ bytes = '{"layers":[1,{},{"mediaType":1}]}' }, {}))
+    assert.same({}, read.list)
+  end)
+
+  it("are read again from what was stored of them", function()
+    local session <close> = open "stored:1"
+    local digest = push(session)
+    sign(session, digest)
+    local found = assert(signature.fetch(session, { digest }))[1]
+    local again = assert(signature.read(found.manifest, found.payloads))
+    assert.same(found.list, again.list)
+    assert.is_true(signature.verify { reference = session.reference, digests = { digest },
+      signatures = { again }, key = pair.public })
+    assert.same({}, assert(signature.read(found.manifest, {})).list)
+  end)
+
+  -- Debian 12 builds its skopeo without these signatures; BPFD_SKOPEO names another.
+  describe("and skopeo", function()
+    local program <const> = os.getenv "BPFD_SKOPEO" or "skopeo"
+
+    local function policy(name, requirement)
+      return write(name, bpf.json.encode {
+        default = { { type = "reject" } },
+        transports = {
+          docker = { [registry.host] = { requirement } },
+          dir = { [""] = { { type = "insecureAcceptAnything" } } },
+        },
+      })
+    end
+
+    local function skopeo(policy_path, ...)
+      return process.run { program, "--policy", policy_path, "--registries.d",
+        directory .. "/registries.d", ... }
+    end
+
+    local function copy_out(policy_path, name)
+      return skopeo(policy_path, "copy", "--src-tls-verify=false",
+        ("docker://%s/%s"):format(registry.host, name), "dir:" .. directory .. "/out")
+    end
+
+    local signed_only, any
+
+    setup(function()
+      assert(uv.fs_mkdir(directory .. "/registries.d", 448))
+      write("registries.d/spec.yaml",
+        ("docker:\n  %s:\n    use-sigstore-attachments: true\n"):format(registry.host))
+      signed_only = policy("signed.json", { type = "sigstoreSigned",
+        keyPath = directory .. "/pair.pub" })
+      any = policy("any.json", { type = "insecureAcceptAnything" })
+    end)
+
+    local function skip_without_sigstore(result)
+      if result.stderr:find("sigstore disabled", 1, true) then
+        pending(("%s is built without sigstore: %s"):format(program,
+          result.stderr:match "msg=(.-)%s*$"))
+      end
+    end
+
+    it("accepts ours under its policy sigstoreSigned, and none by another key", function()
+      local session <close> = open "for-skopeo:1"
+      local digest = push(session)
+      assert.equal(1, copy_out(signed_only, "for-skopeo:1").exit)
+      sign(session, digest, assert(key.generate "secret").private)
+      assert.equal(1, copy_out(signed_only, "for-skopeo:1").exit)
+      sign(session, digest)
+      local result = copy_out(signed_only, "for-skopeo:1")
+      skip_without_sigstore(result)
+      assert.equal(0, result.exit, result.stderr)
+    end)
+
+    it("signs with a key of ours so that it verifies here", function()
+      local session <close> = open "by-skopeo:1"
+      push(session)
+      local result = skopeo(any, "copy", "--src-tls-verify=false", "--dest-tls-verify=false",
+        "--sign-by-sigstore-private-key", directory .. "/pair.key",
+        "--sign-passphrase-file", directory .. "/passphrase",
+        ("docker://%s/by-skopeo:1"):format(registry.host),
+        ("docker://%s/by-skopeo:signed"):format(registry.host))
+      skip_without_sigstore(result)
+      assert.equal(0, result.exit, result.stderr)
+      local digest = assert(session:manifest "signed").digest
+      assert.is_true(verify(session, { digest }))
+      assert.is_nil((verify(session, { digest }, assert(key.generate "").public)))
+      sign(session, digest) -- beside skopeo's
+      assert.is_true(verify(session, { digest }))
+    end)
+  end)
+end)
