@@ -121,6 +121,7 @@ install: all
 	cd lua && find bpf -name '*.lua' -exec install -D -m 0644 {} $(DESTDIR)$(abspath $(PREFIX))/share/lua/5.4/{} \;
 	cd $(BUILD)/examples && find . -name '*.o' -exec install -D -m 0644 {} \
 		$(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
+	cd examples && find policy -type f -exec install -D -m 0644 {} $(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
 
 lint:
 	luacheck --quiet $(LINT_LUA)

@@ -9,6 +9,7 @@ local modules <const> = {
   ["pull-bytecode"] = "pull_bytecode",
   image = "image",
   map = "map",
+  policy = "policy",
   features = "features",
   run = "run",
   repl = "repl",
@@ -20,7 +21,7 @@ return {
   noun = "command",
   commands = {
     "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "image", "map",
-    "features", "run", "repl",
+    "policy", "features", "run", "repl",
   },
   find = function(name)
     local module <const> = modules[name]

@@ -384,4 +384,39 @@ describe("the daemon's policies", function()
       assert.matches(pattern, err.message)
     end
   end)
+
+  it("are listed, reloaded and tried by bpfctl policy", function()
+    served:policy("a.lua", hook("site/a", "{ 'program.load', 'link.up' }",
+      "if event.attach.priority < 10 then return hooks.deny 'too early' end"))
+    written["a.lua"] = ""
+    assert.equal("", served:check("policy", "reload"))
+    local list = served:check("policy", "list")
+    assert.matches("\n site/a  program.load  [^\n]*/policy.d/a.lua:1\n         link.up\n", list)
+    assert.matches("\n In Force:  yes\n Process:   %d+, with %d+ KiB of its own\n", list)
+    assert.equal("site/a\n", served:check("-q", "policy", "list"))
+    refused(5)
+    assert.matches("program.load +0 +count_xdp +veth0", served:check("policy", "events"))
+    local recorded = served.directory .. "/events.json"
+    local file <close> = assert(io.open(recorded, "w"))
+    file:write(served:check("-o", "json", "policy", "events"))
+    file:close()
+    -- the recorded request, by the policies in force and by others
+    assert.matches("program.load +site/a +deny +%d+ +too early\n",
+      served:check("policy", "test", recorded))
+    local other = served.directory .. "/other.lua"
+    local text <close> = assert(io.open(other, "w"))
+    text:write(hook("site/other", "program.load", "assert(event.peer.groups[0])"))
+    text:close()
+    for _, arguments in ipairs { { other, recorded }, { other } } do
+      assert.matches("program.load +site/other +none +%d+\n",
+        served:check("policy", "test", table.unpack(arguments)))
+    end
+    served:policy("b.lua", "x = = 1")
+    written["b.lua"] = ""
+    local result = served:bpfctl("policy", "reload")
+    assert.equal(1, result.exit)
+    assert.matches("^bpfctl: reloading the policies: [^\n]*b.lua:1: unexpected symbol[^\n]*mend it",
+      result.stderr)
+    assert.matches("\n Problem:   [^\n]*b.lua:1:", served:check("policy", "list"))
+  end)
 end)

@@ -184,7 +184,12 @@ function draw.maps(maps)
   return columns_of(map_columns, rows)
 end
 
--- Of images rarely, and of programs often: what draws those is loaded when it is asked for.
+-- Of images and policies rarely, and of programs often: what draws those is loaded when it is asked
+-- for.
+local of_policies <const> = { policies = true, policy_outcomes = true, policy_events = true }
+
 return setmetatable(draw, {
-  __index = function(_, kind) return require("bpfctl.format.images")[kind] end,
+  __index = function(_, kind)
+    return require("bpfctl.format." .. (of_policies[kind] and "policies" or "images"))[kind]
+  end,
 })

@@ -1,9 +1,8 @@
 -- policy.list, reload, test and events.
 
 local error_object = require "bpf.error"
-local events = require "bpf.policy.events"
+local check_event = require("bpf.policy").check_event
 local json = require "bpf.json"
-local nearest = require "bpf.nearest"
 
 local policy = {}
 
@@ -57,15 +56,6 @@ policy["policy.reload"] = {
     return { hooks = #daemon.policy.hooks }
   end,
 }
-
-local function check_event(event)
-  if type(event) ~= "table" or type(event.on) ~= "string" then
-    return refusal("an event is an object with `on`", "bpfctl policy events shows some")
-  end
-  if events.is_known[event.on] then return true end
-  return refusal(("there is no event %s; did you mean %s?"):format(event.on,
-    nearest(event.on, events.names)))
-end
 
 policy["policy.test"] = {
   parameters = { events = true },
