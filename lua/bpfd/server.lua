@@ -141,9 +141,18 @@ local function serve(self, request, method)
   end
 end
 
+-- Keeps the descriptors of a line for the next request of its connection: more than one line can
+-- carry.
+local function stage(client, message, descriptors)
+  client:stage(descriptors)
+  client:send { jsonrpc = "2.0", id = message.id, result = { staged = #client.staged } }
+end
+
 --- One message of a client (called by its connection).
 function server:handle(client, message, descriptors)
   local method, err, rpc_code = check_request(self, message, client.listener)
+  if method and method.stages then return stage(client, message, descriptors) end
+  if method then descriptors = client:take_staged(descriptors) end
   if not method then
     for _, descriptor in ipairs(descriptors) do descriptor:close() end
     local id = message.id
