@@ -102,6 +102,7 @@ local function write_down(daemon, plan, outcome)
       index.put_program(daemon, one.id, one.note, one.hook)
     end
     for _, member in ipairs(plan.drop) do daemon.store:remove_program(member.id) end
+    if plan.also then plan.also() end
     for hook_name, manifest in pairs(outcome.chains) do
       index.put_chain(daemon, hook_name, manifest, { places = #plan.keep > 0 })
     end
@@ -168,8 +169,8 @@ end
 --- it.
 ---@param daemon table
 ---@param request table  that the work belongs to
----@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]? }  as in bpfd.change_job;
----  drop and keep by `change.member`
+---@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, also: fun()? }  as in
+---  bpfd.change_job; drop and keep by `change.member`; also: writes into the same transaction
 ---@return { added: { id: integer, note: table }[], chains: table }? outcome  added: in the order
 ---  of plan.add
 ---@return bpf.error? err

@@ -4,11 +4,13 @@ local core = require "bpf.core"
 local change = require "bpfd.change"
 local directories = require "bpfd.directories"
 local file_system = require "bpfd.file_system"
+local following = require "bpfd.following"
 local hooks = require "bpfd.hooks"
 local interfaces = require "bpfd.interfaces"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+local objects = require "bpfd.objects"
 local policy = require "bpfd.policy"
 local reconcile = require "bpfd.reconcile"
 local server = require "bpfd.server"
@@ -21,7 +23,9 @@ local TIDY <const> = 5 -- seconds between two looks at the heap
 local daemon = {}
 daemon.__index = daemon
 
-local method_files <const> = { "program", "chain", "map", "image", "policy", "system" }
+local method_files <const> = {
+  "program", "chain", "declaration", "map", "image", "policy", "system",
+}
 
 local function collect_methods()
   local methods = {}
@@ -63,6 +67,8 @@ local function open_parts(self, options)
   if not self.file_system then return nil, err end
   self.store, err = open_store(self)
   if not self.store then return nil, err end
+  self.objects, err = objects.open(self.directories.objects)
+  if not self.objects then return nil, err end
   self.hooks = hooks.new(self.directories)
   self.interfaces, err = interfaces.open()
   if not self.interfaces then return nil, err end
@@ -92,6 +98,7 @@ local function open_doors(self)
     limits = self.config.limits,
   }
   if not self.server then return nil, err end
+  self.following = following.start(self)
   self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end)
   log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
