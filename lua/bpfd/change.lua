@@ -157,7 +157,8 @@ end
 local function run(daemon, request, plan)
   add_directories(daemon, plan.drop, plan.add)
   mend_hooks(daemon, plan)
-  local outcome, err, died = run_job(request, plan, consult.about(daemon, request, plan))
+  local answer <const> = not plan.is_fact and consult.about(daemon, request, plan) or nil
+  local outcome, err, died = run_job(request, plan, answer)
   if outcome then return remember(daemon, request, plan, outcome) end
   if not died then return nil, err end
   local settled = reconcile.settle(daemon, died, plan)
@@ -169,8 +170,10 @@ end
 --- it.
 ---@param daemon table
 ---@param request table  that the work belongs to
----@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, also: fun()? }  as in
----  bpfd.change_job; drop and keep by `change.member`; also: writes into the same transaction
+---@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, also: fun()?,
+---  is_fact: boolean? }  as in
+---  bpfd.change_job; drop and keep by `change.member`; also: writes into the same transaction;
+---  is_fact: it has happened, and no policy is asked
 ---@return { added: { id: integer, note: table }[], chains: table }? outcome  added: in the order
 ---  of plan.add
 ---@return bpf.error? err

@@ -42,8 +42,9 @@ local function make_plan(daemon, wanted)
   if not all then return nil, err end
   for rank, one in ipairs(all) do one.rank = rank end
   return declaration_diff.plan(all, instances.running(daemon, wanted.name), {
-    labels = labels_of(wanted.programs), chains = chains_of(daemon), adjust = true,
-    prune = wanted.prune, only = wanted.only,
+    labels = labels_of(wanted.programs), chains = chains_of(daemon),
+    -- policies that decide of loads decide of priorities too
+    adjust = not daemon.policy:wants "program.load", prune = wanted.prune, only = wanted.only,
   })
 end
 

@@ -54,8 +54,8 @@ local function drop(self, ifindex, why, leaves)
     end
   end
   if #members == 0 then return end
-  local done, err = change.run(daemon, own_request.new("link.removed", self.peer),
-    { drop = members })
+  local done, err = change.run(daemon, own_request.new "link.removed",
+    { drop = members, is_fact = true })
   if done then
     log.info("%s %s: %d programs went with it", name, why, #members)
   else
@@ -162,7 +162,7 @@ end
 ---@param daemon table
 function following.start(daemon)
   local self = setmetatable({
-    daemon = daemon, gone = {}, renamed = {}, new = {}, peer = { pid = 0, uid = 0, gid = 0 },
+    daemon = daemon, gone = {}, renamed = {}, new = {},
   }, following)
   daemon.interfaces:subscribe(function(event)
     if not on[event.on] then return end

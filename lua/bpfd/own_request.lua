@@ -7,7 +7,7 @@ local own_request = {}
 own_request.__index = own_request
 
 ---@param method string
----@param peer table  in whose name the work is done
+---@param peer table?  in whose name the work is done; the daemon's own when left out
 function own_request.new(method, peer)
   return setmetatable({ method = method, params = {}, peer = peer, descriptors = {} }, own_request)
 end

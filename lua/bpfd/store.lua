@@ -166,6 +166,8 @@ function store:image_users()
     local row = next_row()
     if row then return row.digest, row.id end
   end, state, start, closing
+end
+
 --- Rows of the programs that a declaration owns, their notes decoded; with nil, of all programs.
 ---@param name string?
 ---@return table[]
