@@ -33,7 +33,7 @@ SPEC_OBJECTS    := $(patsubst spec/objects/%.bpf.c,$(BUILD)/objects/%.o,$(wildca
 EXAMPLE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(shell find examples -name '*.c'))
 OWN_BPF_C       := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.embed.c,$(wildcard bpf/*.bpf.c))
 
-.PHONY: all clean install lint objects
+.PHONY: all clean install uninstall lint objects
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -122,6 +122,11 @@ install: all
 	cd $(BUILD)/examples && find . -name '*.o' -exec install -D -m 0644 {} \
 		$(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
 	cd examples && find policy -type f -exec install -D -m 0644 {} $(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
+
+# What install has put there, and the directories that are then empty.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/bpfd $(DESTDIR)$(PREFIX)/bin/bpfctl
+	rm -rf $(DESTDIR)$(PREFIX)/lib/lua/5.4/bpf $(DESTDIR)$(PREFIX)/share/lua/5.4/bpf $(DESTDIR)$(PREFIX)/share/bpfd
 
 lint:
 	luacheck --quiet $(LINT_LUA)
