@@ -1,4 +1,4 @@
--- bpfd as a systemd service, on a machine whose process 1 is systemd: scripts/setup.sh from end to end.
+-- bpfd as a systemd service, where process 1 is systemd: scripts/setup.sh from end to end.
 local process = require "spec.support.process"
 
 local kernel = os.getenv "KERNEL" or "6.1"
@@ -34,11 +34,14 @@ tc qdisc add dev lo clsact
 scripts/setup.sh install >/tmp/install.log 2>&1; say install "$?"
 say active "$(systemctl is-active bpfd.service bpfd.socket run-bpfd-fs.mount | paste -sd' ')"
 say socket "$(stat -c '%a %U:%G' /run/bpfd/bpfd.sock)"
-say examples "$(stat -c '%a %U:%G' /run/bpfd/examples /run/bpfd/examples/xdp_pass_kern.o | paste -sd' ')"
+cd /run/bpfd/examples
+say examples "$(stat -c '%a %U:%G' . xdp_pass_kern.o | paste -sd' ')"
 say kept "$(journalctl -u bpfd -o cat | grep -o 'capabilities kept')"
 
-id=$(bpfctl -q load-from-file -p /run/bpfd/examples/go-xdp-counter/bpf_bpfel.o -n xdp_stats xdp -i near -p 50)
-bpfctl -q load-from-file -p /run/bpfd/examples/accept-all.o -n accept tc -d ingress -i near -p 40 >/dev/null
+load() { bpfctl -q load-from-file -p "$@"; }
+id=$(load go-xdp-counter/bpf_bpfel.o -n xdp_stats xdp -i near -p 50)
+load accept-all.o -n accept tc -d ingress -i near -p 40 >/dev/null
+cd "$OLDPWD"
 say loaded "$(bpfctl -q list | wc -l)"
 su -s /bin/sh -c "/opt/bpfd/bin/bpfctl list" nobody >/tmp/nobody 2>&1; say nobody "$?"
 before=$(count $id); packets; say counts "$(( $(count $id) >= before + 20 ))"
@@ -47,7 +50,7 @@ systemctl stop bpfd.socket bpfd.service
 say stopped "$(systemctl is-active bpfd.service)"
 before=$(count $id); packets; say counts_when_stopped "$(( $(count $id) >= before + 20 ))"
 say map_pin_path "$(ls -d /run/bpfd/fs/maps/$id)"
-say pins "$(for pin in /run/bpfd/fs/maps/$id/*; do bpftool map show pinned $pin >/dev/null && echo opens; done)"
+say pins "$(bpftool map show pinned /run/bpfd/fs/maps/$id/xdp_stats_map >/dev/null && echo opens)"
 
 bpfctl list >/tmp/none 2>&1; say no_daemon "$?"
 systemctl start bpfd.socket
