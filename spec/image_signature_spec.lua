@@ -4,6 +4,8 @@ local bpf = require "bpf"
 local core = require "bpf.core"
 local key = require "bpf.image.key"
 local signature = require "bpf.image.signature"
+local signing = require "bpf.image.signing"
+local platform = require "bpf.registry.platform"
 local process = require "spec.support.process"
 local server = require "spec.support.registry"
 
@@ -60,9 +62,8 @@ describe("signatures", function()
     }, MANIFEST))
   end
 
-  local function sign(session, digest, private)
-    return assert(signature.sign(session, { reference = session.reference, digest = digest,
-      key = private or pair.private, passphrase = "secret" }))
+  local function sign(session, private)
+    return assert(signing.sign(session, assert(key.private(private or pair.private, "secret"))))
   end
 
   local function verify(session, digests, public)
@@ -111,7 +112,7 @@ describe("signatures", function()
         assert.is_truthy(err.message:find(why, 1, true), err.message)
       end
       for text, why in pairs {
-        [openssl(rsa, "pkey", "-pubout")] = "of the kind", [pair.private] = "public keys are",
+        [openssl(rsa, "pkey", "-pubout")] = "of the kind", [pair.private] = "among the public keys",
         [""] = "no public key",
         ["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] = "cannot be read",
       } do
@@ -150,11 +151,11 @@ describe("signatures", function()
     local _, err = verify(session, { digest })
     assert.equal("ENOKEY", err.code)
     assert.equal("the image is not signed", err.message)
-    sign(session, digest, second.private)
+    sign(session, second.private)
     _, err = verify(session, { digest })
     assert.equal("EKEYREJECTED", err.code)
     assert.equal("no signature of the image is good: it is by another key", err.message)
-    sign(session, digest)
+    sign(session)
     assert.is_true(verify(session, { digest }))
     assert.is_true(verify(session, { digest }, second.public))
     assert.is_true(verify(session, { digest_of "an index", digest }))
@@ -166,7 +167,7 @@ describe("signatures", function()
     local session <close> = open "mine:1"
     local other <close> = open "other:1"
     local digest, other_digest = push(session), push(other)
-    sign(session, digest)
+    sign(session)
     local found = assert(signature.fetch(session, { digest }))
     local function why(reference, digests)
       local good, err = signature.verify { reference = reference, digests = digests,
@@ -180,10 +181,94 @@ describe("signatures", function()
       signatures = found, key = pair.public })
   end)
 
+  it("of an index are also of all that it names", function()
+    local session <close> = open "several:1"
+    local one, two = push(open "several:one"), push(open "several:two")
+    local function entry(digest, architecture)
+      return { mediaType = MANIFEST, digest = digest, size = session:manifest(digest).size,
+        platform = { os = "linux", architecture = architecture } }
+    end
+    local index = "application/vnd.oci.image.index.v1+json"
+    local digest = assert(session:push_manifest("1", bpf.json.encode { schemaVersion = 2,
+      mediaType = index, manifests = { entry(one, "amd64"), entry(two, "arm64") } }, index))
+    local signed = sign(session)
+    assert.same({ digest, one, two }, signed.signed)
+    for _, each in ipairs(signed.signed) do assert.is_true(verify(session, { each })) end
+  end)
+
+  describe("rules", function()
+    local function rules(...) return signature.rules { ... } end
+    local required <const> = "required"
+
+    local function decide(list, name, signatures)
+      local reference = assert(bpf.registry.parse(name))
+      return list:decide(reference, { digest_of "image" }, signatures or {})
+    end
+
+    it("are tried in order, and the first that matches decides", function()
+      local public = directory .. "/pair.pub"
+      local list = assert(rules(
+        { match = "quay.io/acme/free", require = "off", key = public },
+        { match = "quay.io/acme/*", require = required, key = public },
+        { match = "*/any-*.x", require = "optional", key = public },
+        { match = "docker.io/library/*", require = "optional" }))
+      for name, expected in pairs {
+        ["quay.io/acme/free:1"] = "off", ["quay.io/acme/free/er"] = "refused",
+        ["quay.io/acme/a/b"] = "refused", ["quay.io/acmes/a"] = "off",
+        ["other.io/any-thing.x"] = "unsigned", ["other.io/any-thingxx"] = "off", x = "off",
+      } do
+        local decision, err = decide(list, name)
+        assert.equal(expected, decision and decision.decision or "refused", name)
+        assert.is_truthy(decision and decision.reason or err.advice)
+      end
+      assert.is_true(list:wants(bpf.registry.parse "quay.io/acme/a"))
+      assert.is_false(list:wants(bpf.registry.parse "quay.io/acme/free"))
+      assert.is_false(list:wants(bpf.registry.parse "x"))
+    end)
+
+    it("tell the key that has signed, and why an image is refused", function()
+      local session <close> = open "ruled:1"
+      local digest = push(session)
+      local public = directory .. "/pair.pub"
+      local list = assert(rules { match = registry.host .. "/*", require = required,
+        key = public })
+      local _, err = list:decide(session.reference, { digest }, {})
+      assert.equal("ENOKEY", err.code)
+      assert.equal(("the rule for %s/* requires a signature by %s"):format(registry.host, public),
+        err.advice)
+      sign(session)
+      local found = assert(signature.fetch(session, { digest }))
+      local decision = assert(list:decide(session.reference, { digest }, found))
+      assert.equal("signed", decision.decision)
+      assert.equal(public, decision.signed_by)
+    end)
+
+    it("that cannot hold are refused", function()
+      for match, why in pairs {
+        ["quay.io/acme/x:1"] = "names a tag or a digest", ["quay.io/x@sha256:12"] = "names a tag",
+      } do
+        local list, err = rules { match = match, require = "optional" }
+        assert.is_nil(list)
+        assert.is_truthy(err.message:find(why, 1, true))
+      end
+      assert.is_truthy(rules { match = "127.0.0.1:5000/*", require = "off" })
+      local list, err = rules { match = "*", require = required }
+      assert.is_nil(list)
+      assert.matches("requires signatures but names no key$", err.message)
+      list, err = rules { match = "*", require = required, key = directory .. "/none" }
+      assert.is_nil(list)
+      assert.matches("cannot read the key .*/none: No such file", err.message)
+      list, err = rules { match = "*", require = required, key = directory .. "/pair.key" }
+      assert.is_nil(list)
+      assert.matches("^reading the key .*/pair.key: among the public keys stands: encrypted",
+        tostring(err))
+    end)
+  end)
+
   it("that were tampered with are as good as none", function()
     local session <close> = open "tampered:1"
     local digest = push(session)
-    sign(session, digest)
+    sign(session)
     local found = assert(signature.fetch(session, { digest }))[1]
     local each = found.list[1]
     local function refused(payload, signed)
@@ -207,7 +292,7 @@ describe("signatures", function()
   it("are read again from what was stored of them", function()
     local session <close> = open "stored:1"
     local digest = push(session)
-    sign(session, digest)
+    sign(session)
     local found = assert(signature.fetch(session, { digest }))[1]
     local again = assert(signature.read(found.manifest, found.payloads))
     assert.same(found.list, again.list)
@@ -260,12 +345,26 @@ describe("signatures", function()
 
     it("accepts ours under its policy sigstoreSigned, and none by another key", function()
       local session <close> = open "for-skopeo:1"
-      local digest = push(session)
+      push(session)
       assert.equal(1, copy_out(signed_only, "for-skopeo:1").exit)
-      sign(session, digest, assert(key.generate "secret").private)
+      sign(session, assert(key.generate "secret").private)
       assert.equal(1, copy_out(signed_only, "for-skopeo:1").exit)
-      sign(session, digest)
+      sign(session)
       local result = copy_out(signed_only, "for-skopeo:1")
+      skip_without_sigstore(result)
+      assert.equal(0, result.exit, result.stderr)
+    end)
+
+    it("accepts the manifest that it chooses from a signed index", function()
+      local session <close> = open "index-for-skopeo:1"
+      local digest = push(session)
+      local entry = { mediaType = MANIFEST, digest = digest, size = session:manifest().size,
+        platform = { os = "linux", architecture = platform.mine().architecture } }
+      local index = "application/vnd.oci.image.index.v1+json"
+      assert(session:push_manifest("1", bpf.json.encode { schemaVersion = 2, mediaType = index,
+        manifests = { entry } }, index))
+      sign(session)
+      local result = copy_out(signed_only, "index-for-skopeo:1")
       skip_without_sigstore(result)
       assert.equal(0, result.exit, result.stderr)
     end)
@@ -280,11 +379,12 @@ describe("signatures", function()
         ("docker://%s/by-skopeo:signed"):format(registry.host))
       skip_without_sigstore(result)
       assert.equal(0, result.exit, result.stderr)
-      local digest = assert(session:manifest "signed").digest
-      assert.is_true(verify(session, { digest }))
-      assert.is_nil((verify(session, { digest }, assert(key.generate "").public)))
-      sign(session, digest) -- beside skopeo's
-      assert.is_true(verify(session, { digest }))
+      local signed <close> = open "by-skopeo:signed"
+      local digest = assert(signed:manifest()).digest
+      assert.is_true(verify(signed, { digest }))
+      assert.is_nil((verify(signed, { digest }, assert(key.generate "").public)))
+      sign(signed) -- beside skopeo's
+      assert.is_true(verify(signed, { digest }))
     end)
   end)
 end)

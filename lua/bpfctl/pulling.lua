@@ -12,17 +12,18 @@ local LEAST_WIDTH <const> = 40 -- of a terminal that a bar is drawn on
 ---@param arguments { image_url: string, registry_auth: string? }
 ---@return string? registry_auth
 ---@return bpf.error?
+---@return string? note  what stands in the user's auth file and is not used
 function pulling.registry_auth(arguments)
   local credentials <const> = require "bpf.registry.credentials"
   local reference, err = require("bpf.registry.reference").parse(arguments.image_url)
   if not reference then return nil, err end
-  local found
+  local found, note
   if arguments.registry_auth then
     found, err = credentials.decode(arguments.registry_auth)
   else
-    found, err = credentials.find(reference)
+    found, err, note = credentials.find(reference)
   end
-  return found and credentials.encode(found), err
+  return found and credentials.encode(found), err, note
 end
 
 local function bar(done, total)
@@ -79,8 +80,8 @@ end
 ---@param options table?  of session:call
 ---@return any result, bpf.error? err
 function pulling.call(session, method, params, options)
-  local err
-  params.registry_auth, err = pulling.registry_auth(params)
+  local err, note
+  params.registry_auth, err, note = pulling.registry_auth(params)
   if err then return nil, err end
   local show, finish = pulling.progress(session, params.image_url)
   options = options or {}
@@ -89,7 +90,7 @@ function pulling.call(session, method, params, options)
   end
   local result, failure = session:call(method, params, options)
   finish()
-  return result, failure
+  return result, failure and require("bpfctl.own_registry").explain(failure, note)
 end
 
 return pulling

@@ -2,8 +2,9 @@
 
 -- Each is loaded when first named: who lists images needs no registry.
 local modules <const> = {
-  build = true, catalog = true, described = true, labels = true, layer = true, prune = true,
-  pull = true, push = true, signature = true, store = true, stored = true,
+  build = true, catalog = true, described = true, key = true, labels = true, layer = true,
+  prune = true, pull = true, push = true, signature = true, signing = true, store = true,
+  stored = true,
 }
 
 return setmetatable({}, {

@@ -45,7 +45,7 @@ function key.public(text)
   local keys = {}
   for kind, block in each_block(text) do
     if kind ~= "PUBLIC KEY" then
-      return refuse(("there is a %s where public keys are expected"):format(kind:lower()))
+      return refuse(("among the public keys stands: %s"):format(kind:lower()))
     end
     local usable, err = core.verify(block, "", "")
     if usable == nil then return nil, err end
@@ -82,7 +82,10 @@ end
 local function open_box(body, passphrase)
   local box <const> = read_box(body)
   if not box then return refuse "the private key is damaged, or of another form than cosign's" end
-  if not passphrase then return refuse("the private key has a passphrase, and none is given") end
+  if not passphrase then
+    return nil, error_object.new { code = "ENOKEY",
+      message = "the private key has a passphrase, and none is given" }
+  end
   local secret, err = core.box_key(passphrase, box.salt, box.n, box.r, box.p)
   if not secret then return nil, err end
   local opened

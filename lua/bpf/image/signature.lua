@@ -1,21 +1,19 @@
 -- Signatures of images in cosign's form: a simple-signing payload, signed by ECDSA P-256, as the
 -- layers of an image with the tag sha256-DIGEST.sig beside the one that is signed.
 
-local system = require("bpf.core").system
 local verify = require("bpf.core").signature.verify
 local base64 = require "bpf.base64"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
 local key = require "bpf.image.key"
-local media_types = require "bpf.registry.media_types"
 local reference = require "bpf.registry.reference"
 
 local signature = {}
 
 signature.payload_type = "application/vnd.dev.cosign.simplesigning.v1+json"
 signature.annotation = "dev.cosignproject.cosign/signature"
+signature.kind = "cosign container image signature"
 
-local KIND <const> = "cosign container image signature"
 local AT_MOST <const> = 64 -- signatures of one image that are looked at
 local LARGEST <const> = 64 * 1024 -- bytes of a payload
 
@@ -116,7 +114,7 @@ local function is_about(payload, options)
   local critical <const> = type(value) == "table" and value.critical
   local identity <const> = type(critical) == "table" and critical.identity
   local image <const> = type(critical) == "table" and critical.image
-  if type(identity) ~= "table" or type(image) ~= "table" or critical.type ~= KIND then
+  if type(identity) ~= "table" or type(image) ~= "table" or critical.type ~= signature.kind then
     return false, "it is no signature of an image"
   end
   local name <const> = identity["docker-reference"]
@@ -161,74 +159,6 @@ function signature.verify(options)
   if #reasons == 0 then return refuse("ENOKEY", "the image is not signed") end
   return refuse("EKEYREJECTED", "no signature of the image is good: "
     .. table.concat(reasons, "; "))
-end
-
-local function new_payload(options)
-  return json.encode {
-    critical = {
-      identity = { ["docker-reference"] = options.reference:name()
-        .. (options.reference.tag and ":" .. options.reference.tag or "") },
-      image = { ["docker-manifest-digest"] = options.digest },
-      type = KIND,
-    },
-    optional = { creator = "bpfd " .. system.version,
-      timestamp = system.clock() // 1000000000 },
-  }
-end
-
-local function descriptor(media_type, bytes)
-  return { mediaType = media_type, digest = "sha256:" .. assert(system.sha256(bytes)),
-    size = #bytes }
-end
-
--- The manifest with one layer more, and the image configuration that it must have.
-local function with_layer(manifest, layer)
-  local value = manifest and json.decode(manifest.bytes)
-  local layers <const> = type(value) == "table" and type(value.layers) == "table" and value.layers
-    or {}
-  layers[#layers + 1] = layer
-  local digests = {}
-  for place, each in ipairs(layers) do digests[place] = each.digest end
-  local config <const> = json.encode({
-    architecture = "", os = "", config = json.object {},
-    rootfs = { type = "layers", diff_ids = digests },
-  }, { sorted = true })
-  return config, json.encode({
-    schemaVersion = 2, mediaType = media_types.manifest,
-    config = descriptor(media_types.config, config), layers = layers,
-  }, { sorted = true })
-end
-
-local function push(session, digest, earlier, payload, signed)
-  local layer <const> = descriptor(signature.payload_type, payload)
-  layer.annotations = { [signature.annotation] = base64.encode(signed) }
-  local config <const>, manifest <const> = with_layer(earlier and earlier.manifest, layer)
-  local good, err = session:push_blob(layer.digest, layer.size, { bytes = payload })
-  if good then
-    good, err = session:push_blob(descriptor("", config).digest, #config, { bytes = config })
-  end
-  if good then
-    good, err = session:push_manifest(signature.tag(digest), manifest, media_types.manifest)
-  end
-  return good and true, err
-end
-
---- Signs a digest and pushes the signature beside it; earlier ones stay.
----@param session bpf.registry.session
----@param options { reference: bpf.reference, digest: string, key: string, passphrase: string? }
----@return true?
----@return bpf.error?
-function signature.sign(session, options)
-  local private, err = key.private(options.key, options.passphrase)
-  if not private then return nil, err end
-  local payload <const> = new_payload(options)
-  local signed
-  signed, err = require("bpf.core").signature.sign(private, payload)
-  if not signed then return nil, err end
-  local earlier
-  earlier, err = signature.fetch(session, { options.digest })
-  if not earlier then return nil, err end
-  return push(session, options.digest, earlier[1], payload, signed)
 end
 
 --- The rules of the configuration.

@@ -2,6 +2,7 @@
 
 return require "bpfctl.family" {
   name = "image",
-  summary = "List and remove bytecode images, build and push new ones",
-  commands = { "list", "inspect", "remove", "prune", "build", "push" },
+  summary = "List and remove bytecode images, build, push, sign and verify",
+  commands = { "list", "inspect", "remove", "prune", "build", "push", "sign", "verify",
+    "generate-keys" },
 }

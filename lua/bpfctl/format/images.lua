@@ -84,6 +84,32 @@ end
 --- `image build`, `image push`.
 draw.built, draw.pushed = named, named
 
+--- `image sign`.
+function draw.signed(signed)
+  local lines = {}
+  for i, digest in ipairs(signed.signed) do
+    lines[i] = ("signed %s %s\n"):format(printable(signed.image_url), digest)
+  end
+  return table.concat(lines)
+end
+
+--- `image verify`.
+function draw.verified(verified, style)
+  local rows, add = section.new_rows()
+  add("Image URL:", verified.image_url)
+  add("Digest:", verified.digest)
+  add("Decision:", verified.decision)
+  add("Signed By:", verified.signed_by)
+  add("Reason:", verified.reason)
+  return section.draw("Signature", rows, style)
+end
+
+--- `image generate-keys`.
+function draw.generated(pair)
+  return ("private key %s\npublic key %s\n"):format(printable(pair.private),
+    printable(pair.public))
+end
+
 --- `image prune`.
 function draw.pruned(pruned)
   local lines = {}

@@ -1,20 +1,13 @@
 -- Pushes an image from a layout or from the daemon's store into its registry.
 
+local own_registry = require "bpfctl.own_registry"
 local shared = require "bpfctl.shared_options"
 
 local push = {
   name = "push",
   summary = "Push a bytecode image to its registry",
   options = {
-    shared.image_url, shared.registry_auth, shared.layout, shared.store,
-    {
-      name = "plain_http", kind = "flag",
-      text = "The registry speaks no TLS",
-    },
-    {
-      name = "ca", kind = "string", metavar = "PATH",
-      text = "Certificates by which the registry is known, instead of the system's",
-    },
+    shared.image_url, shared.layout, shared.store, table.unpack(own_registry.options),
   },
   draws = "pushed",
 }
@@ -28,26 +21,17 @@ local function open(arguments)
 end
 
 function push.run(session, arguments)
-  local reference, err = require("bpf.registry.reference").parse(arguments.image_url)
-  if not reference then return nil, err end
-  local pulling <const> = require "bpfctl.pulling"
-  local auth, credentials
-  auth, err = pulling.registry_auth(arguments)
-  if auth then credentials, err = require("bpf.registry.credentials").decode(auth) end
-  if err then return nil, err end
-  local store
-  store, err = open(arguments)
-  if not store then return nil, err end
-  local show, finish = pulling.progress(session, arguments.image_url, "pushing")
-  local pushed
-  pushed, err = require("bpf.image").push.run {
-    store = store, reference = reference, credentials = credentials, progress = show,
-    settings = { registries = {
-      [reference.registry] = { plain_http = arguments.plain_http, ca = arguments.ca },
-    } },
-  }
+  local options, err, note = own_registry.read(arguments)
+  if not options then return nil, err end
+  options.store, err = open(arguments)
+  if not options.store then return nil, err end
+  local finish, pushed
+  options.progress, finish = require("bpfctl.pulling").progress(session, arguments.image_url,
+    "pushing")
+  pushed, err = require("bpf.image").push.run(options)
   finish()
-  return pushed, err
+  if pushed then return pushed end
+  return nil, own_registry.advise(err, note)
 end
 
 --- With -q.
