@@ -28,6 +28,15 @@
 
 enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FRAME };
 
+/* Proceed-on sets up to this size (the defaults have two and three) are compared one by one. */
+#define MAX_COMPARISONS 3
+
+/* Forward jumps that meet. */
+struct jumps {
+	__u32 at[MAX_COMPARISONS];
+	__u32 count;
+};
+
 struct emitter {
 	const struct chain *chain;
 	const struct segment_plan *plan;
@@ -163,14 +172,29 @@ static void emit_called(struct emitter *e, __u32 index)
 	emit(e, CALL_FUNCTION(0));
 }
 
-/*
- * The verdict in r0 ends the chain here, or the returned jump is taken to the next member. Verdicts
- * are compared as 32 bits; TC counts from -1 (TC_ACT_UNSPEC). Above 31 there is no bit to ask, and
- * a shift by more is not defined.
- */
-static __u32 emit_test(struct emitter *e, __u32 index)
+/* The verdict that a bit of a proceed-on mask stands for: TC counts from -1 (TC_ACT_UNSPEC), and
+ * its dispatcher_return is 30. */
+static int verdict_of(const struct emitter *e, int bit)
 {
-	__u32 beyond, proceed;
+	return e->chain->kind == CHAIN_TC ? bit - 1 : bit;
+}
+
+/*
+ * One comparison for each bit. Where a body returns a constant the verifier decides them all, and
+ * they are gone from the program.
+ */
+static void emit_comparisons(struct emitter *e, __u32 mask, struct jumps *proceed)
+{
+	for (int bit = 0; bit < 32; bit++)
+		if (mask >> bit & 1)
+			proceed->at[proceed->count++] =
+			    emit_jump(e, JUMP32_IF(BPF_JEQ, R0, verdict_of(e, bit), 0));
+}
+
+/* All bits at once. Above 31 there is no bit to ask, and a shift by more is not defined. */
+static void emit_shift(struct emitter *e, __u32 mask, struct jumps *proceed)
+{
+	__u32 beyond;
 	__u8 bit = R0;
 
 	if (e->chain->kind == CHAIN_TC) {
@@ -179,15 +203,29 @@ static __u32 emit_test(struct emitter *e, __u32 index)
 		emit(e, ADD32_IMM(R2, 1));
 	}
 	beyond = emit_jump(e, JUMP32_IF(BPF_JGT, bit, 31, 0));
-	emit(e, MOVE32_IMM(R1, planned(e, index)->mask));
+	emit(e, MOVE32_IMM(R1, mask));
 	emit(e, SHIFT_RIGHT32(R1, bit));
-	proceed = emit_jump(e, JUMP32_IF(BPF_JSET, R1, 1, 0));
+	proceed->at[proceed->count++] = emit_jump(e, JUMP32_IF(BPF_JSET, R1, 1, 0));
 	land(e, beyond);
+}
+
+/* The verdict in r0, of which 32 bits count, ends the chain here, or the next member follows. */
+static void emit_test(struct emitter *e, __u32 index)
+{
+	__u32 mask = planned(e, index)->mask;
+	struct jumps proceed = {.count = 0};
+
+	/* an empty set would compare nothing, and leave what follows out of reach */
+	if (mask && __builtin_popcount(mask) <= MAX_COMPARISONS)
+		emit_comparisons(e, mask, &proceed);
+	else
+		emit_shift(e, mask, &proceed);
 	emit(e, MOVE(R6, R0));
 	emit_count(e, e->plan->first + index);
 	emit(e, MOVE(R0, R6));
 	emit(e, EXIT());
-	return proceed;
+	for (__u32 i = 0; i < proceed.count; i++)
+		land(e, proceed.at[i]);
 }
 
 static void emit_end(struct emitter *e, int next_fd)
@@ -217,16 +255,13 @@ static void emit_main(struct emitter *e, int next_fd)
 	else
 		emit(e, MOVE(R6, R1));
 	for (__u32 i = 0; i < e->plan->count; i++) {
-		__u32 proceed;
-
 		if (i)
 			emit_load_context(e, R1);
 		if (planned(e, i)->called)
 			emit_called(e, i);
 		else
 			emit_inlined(e, i);
-		proceed = emit_test(e, i);
-		land(e, proceed);
+		emit_test(e, i);
 	}
 	emit_end(e, next_fd);
 }

@@ -110,8 +110,8 @@ end
 function chain_model.describe(places)
   local lines = {}
   for position, place in ipairs(places) do
-    lines[position] = ("%2d %-12s priority %d mask %#x returns %d"):format(
-      position, place.name, place.priority, place.mask, returned(place))
+    lines[position] = ("%2d %-12s priority %d mask %#x returns %s"):format(
+      position, place.name, place.priority, place.mask, returned(place) or "?")
   end
   return table.concat(lines, "\n")
 end
