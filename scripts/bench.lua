@@ -5,23 +5,15 @@ local namespace = require "spec.support.namespace"
 local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
 local process = require "spec.support.process"
+local figures = require "scripts.figures"
 
 local PREFIX <const> = "bpfd-bench"
 local BUILD <const> = os.getenv "BUILD"
 local RETURN_ONLY <const> = BUILD .. "/objects/return_only.o"
 local PACKET <const> = ("\0"):rep(64)
 
-local rows = {}
----One line of the table; `met` is left out where there is no aim.
-local function report(what, value, against, aim, met)
-  local verdict = met and "met" or "MISSED"
-  rows[#rows + 1] = { what, value, against, aim or "", met == nil and "" or verdict }
-end
-
-local function median(values)
-  table.sort(values)
-  return (values[#values // 2 + 1] + values[(#values + 1) // 2]) / 2
-end
+local table_of_figures = figures.new()
+local function report(...) table_of_figures:add(...) end
 
 local function progress(text)
   io.stderr:write("bench: " .. text .. "\n")
@@ -71,11 +63,7 @@ end
 
 -- Wall time: the two tools take turns; the median of each.
 
-local function ratio(what, ours, theirs, most)
-  local a, b = median(ours) * 1000, median(theirs) * 1000
-  report(what, ("%.2f times"):format(a / b), ("%.1f ms for %.1f ms"):format(a, b),
-    ("at most %s times"):format(most), a / b <= most)
-end
+local function ratio(...) table_of_figures:add_ratio(...) end
 
 local function bench_load(bpfd, near)
   progress "load"
@@ -152,25 +140,6 @@ local function bench_daemon(bpfd, near)
   end
 end
 
-local function print_table()
-  table.insert(rows, 1, { "what", "figure", "taken from", "aim", "" })
-  local widths = { 0, 0, 0, 0, 0 }
-  for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i], utf8.len(cell)) end
-  end
-  for i, row in ipairs(rows) do
-    local line = {}
-    for column, cell in ipairs(row) do
-      line[column] = cell .. (" "):rep(widths[column] - utf8.len(cell))
-    end
-    print("| " .. table.concat(line, " | ") .. " |")
-    if i == 1 then
-      for column, width in ipairs(widths) do line[column] = ("-"):rep(width) end
-      print("| " .. table.concat(line, " | ") .. " |")
-    end
-  end
-end
-
 local near, far, bpfd
 local ok, failure = xpcall(function()
   bench_chains()
@@ -186,8 +155,7 @@ if not ok then
   io.stderr:write("bench: " .. failure .. "\n")
   os.exit(1)
 end
-print_table()
-local name = uv.os_uname()
+table_of_figures:print()
 local libbpf = process.run { "pkg-config", "--modversion", "libbpf" }
-print(("\n%s %s, %d cores, %s, libbpf %s. To repeat: make bench"):format(name.sysname, name.release,
-  #uv.cpu_info(), uv.cpu_info()[1].model, libbpf.stdout:match "%S+"))
+print(("\n%s, libbpf %s. To repeat: make bench"):format(figures.machine(),
+  libbpf.stdout:match "%S+"))
