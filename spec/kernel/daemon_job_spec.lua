@@ -187,8 +187,8 @@ describe("work that takes long", function()
     local clients = {}
     for i = 1, 24 do
       clients[i] = rpc.connect(served)
-      begin_load(clients[i], { name = "count_tc", attach = { type = "tcx", iface = "veth0",
-        direction = "ingress", priority = i } })
+      begin_load(clients[i], { name = "count_call",
+        attach = { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } })
     end
     for _, client in ipairs(clients) do
       local loaded = assert(answers(client, 1)[1].result)
