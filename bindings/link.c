@@ -6,6 +6,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "core/code.h"
 #include "core/link.h"
 #include "core/pin.h"
 
@@ -131,6 +132,25 @@ static int attach_uprobe(lua_State *L)
 	struct link_handle *self = new_link(L);
 
 	return finish(L, self, link__attach_uprobe(program, &probe, why), why);
+}
+
+/* locate(path, function | nil, offset, name of the file) -> offset in the file */
+static int locate(lua_State *L)
+{
+	struct code_place place = {
+	    .path = luaL_checkstring(L, 1),
+	    .function = luaL_optstring(L, 2, NULL),
+	    .offset = (__u64)luaL_checkinteger(L, 3),
+	    .name = luaL_checkstring(L, 4),
+	};
+	struct diagnostic *why = new_diagnostic(L);
+	__u64 offset;
+	int err = code__find(&place, &offset, why);
+
+	if (err)
+		return push_diagnostic(L, err, why, "cannot find the place");
+	lua_pushinteger(L, (lua_Integer)offset);
+	return 1;
 }
 
 /* tracing(program, "fentry" | "fexit") -> link: the program was loaded for its function */
@@ -320,6 +340,7 @@ int open_link(lua_State *L)
 	    {"raw_tracepoint", attach_raw_tracepoint},
 	    {"kprobe", attach_kprobe},
 	    {"uprobe", attach_uprobe},
+	    {"locate", locate},
 	    {"tracing", attach_tracing},
 	    {"xdp", attach_xdp},
 	    {"tcx", attach_tcx},

@@ -16,8 +16,9 @@ struct code_place {
 
 /*
  * The place as an offset into the file, which is what uprobes take. Only code will do: the kernel
- * would write its breakpoint into constants just as well, and into the ELF header. The message says
- * what is wrong in every case; -ENOENT: no such function.
+ * would write its breakpoint into constants just as well, and into the ELF header. In functions
+ * that have a symbol only the beginning of an instruction will (-EILSEQ), as far as the machine's
+ * instructions are known. The message says what is wrong in every case; -ENOENT: no such function.
  */
 int code__find(const struct code_place *place, __u64 *offset, struct diagnostic *why);
 

@@ -85,6 +85,20 @@ function link.uprobe(program, options)
     options.retprobe, options.pid or 0, options.name)
 end
 
+local locate_options <const> = { path = true, fn_name = true, offset = true, name = true }
+
+---Where in its file a uprobe would stand. Refused are places that are no code, and places inside an
+---instruction, where a breakpoint would break every process that runs the file: as far as there is
+---a symbol to count from, and the machine's instructions are known.
+---@param options bpf.uprobe_options
+---@return integer? offset
+---@return bpf.error? err
+function link.locate(options)
+  check_options("link.locate", options, locate_options)
+  return core.link.locate(options.path, options.fn_name, options.offset or 0,
+    options.name or options.path)
+end
+
 ---The function is the one that the program was loaded for (`object:as`, or its section).
 ---@param program bpf.program
 ---@return bpf.link?

@@ -1,10 +1,13 @@
 -- Programs on functions of executables and libraries: every call counted, once by each.
 local uv = require "luv"
+local bpf = require "bpf"
 local daemon = require "spec.support.daemon"
 local library = require "bpf.library"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
+
+local function libc() return assert(uv.fs_realpath(assert(library.find "libc"))) end
 
 local function rows(kind, target, more)
   more = more or {}
@@ -66,7 +69,7 @@ describe("a program that traces processes", function()
   end)
 
   it("counts returns, in a file that a path names", function()
-    local path = assert(uv.fs_realpath(assert(library.find "libc")))
+    local path = libc()
     local one = load("on_uretprobe", { "-f", "getpriority", "-t", path, "-r" })
     assert_prints(one, rows("uretprobe", path))
     probe.trigger(20)
@@ -74,7 +77,7 @@ describe("a program that traces processes", function()
   end)
 
   it("stands at an offset of the file, also where a function has no name", function()
-    local path = assert(uv.fs_realpath(assert(library.find "libc")))
+    local path = libc()
     local place = file_offset(path, "getpriority")
     local entry = load("on_uprobe", { "-o", tostring(place), "-t", path })
     local exit = load("on_uretprobe", { "--offset", ("0x%x"):format(place), "-t", "libc", "-r" })
@@ -111,6 +114,11 @@ describe("a program that traces processes", function()
     local final = its:events()
     probe.trigger(5)
     assert.same({ 30, final }, { mine:events(), its:events() })
+    bpfd:kill()
+    bpfd:restart() -- one probe's process is no more
+    probe.trigger(5)
+    assert.same({ 35, final }, { mine:events(), its:events() })
+    assert.equal(its.printed, bpfd:check("get", its.id))
   end)
 
   it("runs beside others on the same function, and on after a crash of the daemon", function()
@@ -163,6 +171,13 @@ describe("a program that traces processes", function()
       "-o", "99999999999", "-t", "libc")
     assert_refused("offset 4096 lies behind the end of getpriority in libc, which has %d+ bytes",
       "-f", "getpriority", "-o", "4096", "-t", "libc")
+    local inside = 1
+    while bpf.link.locate { path = libc(), fn_name = "getpriority", offset = inside } do
+      inside = inside + 1
+    end
+    assert_refused(("offset %d of getpriority in libc lies inside an instruction: they begin at \z
+      %%d+ and at %%d+ there"):format(inside),
+      "-f", "getpriority", "-o", tostring(inside), "-t", "libc")
     assert_refused("memcpy in libc stands for one of several functions.*",
       "-f", "memcpy", "-t", "libc")
     local line = probe.line("on_uretprobe",
