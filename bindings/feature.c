@@ -1,4 +1,6 @@
 /* core.feature: what the kernel offers. Each gives true, or nil and an error with the reason. */
+#include <bpf/libbpf.h>
+
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "core/feature.h"
@@ -57,5 +59,7 @@ int open_feature(lua_State *L)
 	};
 
 	luaL_newlib(L, functions);
+	lua_pushstring(L, libbpf_version_string());
+	lua_setfield(L, -2, "libbpf");
 	return 1;
 }

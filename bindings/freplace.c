@@ -26,6 +26,19 @@ static int probe(lua_State *L)
 	return 1;
 }
 
+/* probe_again(kind) -> true */
+static int probe_again(lua_State *L)
+{
+	__u32 type = check_type(L, 1);
+	struct diagnostic *why = new_diagnostic(L);
+	int err = freplace__probe_again(type, why);
+
+	if (err)
+		return push_diagnostic(L, err, why, "cannot try extension (freplace) programs");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 /* open_target(kind) -> program, function */
 static int open_target(lua_State *L)
 {
@@ -105,6 +118,7 @@ int open_freplace(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 	    {"probe", probe},
+	    {"probe_again", probe_again},
 	    {"open_target", open_target},
 	    {"build", build},
 	    {NULL, NULL},

@@ -5,9 +5,13 @@
 #include <unistd.h>
 #include <linux/bpf.h>
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "core/chain/hook.h"
 #include "core/feature.h"
+
+/* Does nothing, is called by nobody but the kernel's own test runs, and is there since 5.5. */
+#define TRACED_FUNCTION "bpf_fentry_test1"
 
 #define SOURCES "/sys/bus/event_source/devices"
 #define BTF	"/sys/kernel/btf/vmlinux"
@@ -67,27 +71,40 @@ static const struct kind *find_kind(const char *name)
 	return NULL;
 }
 
-/* `return 0`. Returns the descriptor or -errno; `log` has what the verifier said. */
-static int load(const struct kind *kind, char *log, size_t log_size)
+static bool is_tracing(const struct kind *kind)
+{
+	return kind->type == BPF_PROG_TYPE_TRACING;
+}
+
+/* `return 0`. Returns the descriptor or -errno; `log` has what the verifier said. Tracing programs
+ * want a function of the kernel's. */
+static int load(const struct kind *kind, __u32 function, char *log, size_t log_size)
 {
 	const struct bpf_insn insns[] = {
 	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
 	    {.code = BPF_JMP | BPF_EXIT},
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = kind->attach_type,
-		    .log_buf = log, .log_size = (__u32)log_size, .log_level = 1);
+		    .attach_btf_id = function, .log_buf = log, .log_size = (__u32)log_size,
+		    .log_level = 1);
 	int fd;
 
 	*log = '\0';
-	if (kind->type == BPF_PROG_TYPE_TRACING)
-		options.attach_btf_id = 1; /* no function: who says so knows the program type */
 	fd = bpf_prog_load(kind->type, "probe", "GPL", insns, 2, &options);
 	return fd < 0 ? -errno : fd;
 }
 
-static bool is_about_function(const struct kind *kind, const char *log)
+static int refuse_program(const struct kind *kind, int err, char *log, struct diagnostic *why)
 {
-	return kind->type == BPF_PROG_TYPE_TRACING && strstr(log, "is not a function");
+	if (err == -EPERM && !*log) /* the words of a load that is refused so */
+		return diagnostic__fail(why, -EOPNOTSUPP,
+					"this kernel, or a lack of privilege, forbids %s programs",
+					is_tracing(kind) ? "tracing (fentry, fexit)" : kind->name);
+	log[strcspn(log, "\n")] = '\0';
+	return diagnostic__fail(why, -EOPNOTSUPP,
+				"this kernel refuses %s programs: BPF_PROG_LOAD says %s%s%s",
+				kind->name, strerrorname_np(-err) ?: "ENOTSUPP",
+				*log ? ": " : " before the verifier", log);
 }
 
 int feature__program(const char *name, struct diagnostic *why)
@@ -98,21 +115,45 @@ int feature__program(const char *name, struct diagnostic *why)
 
 	if (!kind)
 		return -EINVAL;
-	if (kind->type == BPF_PROG_TYPE_TRACING && feature__btf(why))
+	if (is_tracing(kind) && feature__btf(why))
 		return -EOPNOTSUPP;
-	fd = load(kind, log, sizeof(log));
+	/* the kernel's type 1 is no function: who says so knows the program type */
+	fd = load(kind, is_tracing(kind) ? 1 : 0, log, sizeof(log));
 	if (fd >= 0)
 		close(fd);
-	if (fd >= 0 || is_about_function(kind, log))
+	if (fd >= 0 || (is_tracing(kind) && strstr(log, "is not a function")))
 		return 0;
-	if (fd == -EPERM && !*log) /* the words of a load that is refused so */
-		return diagnostic__fail(
-		    why, -EOPNOTSUPP, "this kernel, or a lack of privilege, forbids %s programs",
-		    kind->type == BPF_PROG_TYPE_TRACING ? "tracing (fentry, fexit)" : name);
-	log[strcspn(log, "\n")] = '\0';
-	return diagnostic__fail(
-	    why, -EOPNOTSUPP, "this kernel refuses %s programs: BPF_PROG_LOAD says %s%s%s", name,
-	    strerrorname_np(-fd) ?: "ENOTSUPP", *log ? ": " : " before the verifier", log);
+	return refuse_program(kind, fd, log, why);
+}
+
+static int refuse_link(const char *name, const char *request, int err, struct diagnostic *why)
+{
+	return diagnostic__fail(why, -EOPNOTSUPP, "this kernel has no %s links: %s says %s", name,
+				request, strerrorname_np(-err) ?: "ENOTSUPP");
+}
+
+/* Tried in earnest, on a function that does not run: nothing less tells. */
+static int probe_tracing_link(const char *name, struct diagnostic *why)
+{
+	const struct kind *kind = find_kind(name);
+	char log[1024];
+	int function, fd, link, err = feature__btf(why);
+
+	if (err)
+		return err;
+	function = libbpf_find_vmlinux_btf_id(TRACED_FUNCTION, kind->attach_type);
+	if (function <= 0)
+		return feature__program(name, why);
+	fd = load(kind, (__u32)function, log, sizeof(log));
+	if (fd < 0)
+		return refuse_program(kind, fd, log, why);
+	link = bpf_raw_tracepoint_open(NULL, fd);
+	err = link < 0 ? -errno : 0;
+	close(fd);
+	if (err)
+		return refuse_link(name, "BPF_RAW_TRACEPOINT_OPEN", err, why);
+	close(link);
+	return 0;
 }
 
 /* Every kernel that knows the link complains about the target, which is nowhere; others about the
@@ -143,6 +184,8 @@ static int try_link(int program_fd, const struct kind *kind)
 		options.kprobe_multi.cnt = 1;
 		return bpf_link_create(program_fd, 0, kind->attach_type, &options) < 0 ? -errno : 0;
 	}
+	if (kind->type == BPF_PROG_TYPE_RAW_TRACEPOINT)
+		return bpf_raw_tracepoint_open("no tracepoint", program_fd) < 0 ? -errno : 0;
 	if (kind->attach_type == BPF_XDP)
 		return bpf_link_create(program_fd, -1, BPF_XDP, NULL) < 0 ? -errno : 0;
 	return bpf_link_create(program_fd, -1, BPF_PERF_EVENT, NULL) < 0 ? -errno : 0;
@@ -157,8 +200,8 @@ static bool is_about_target(int err, const struct kind *kind)
 		return err == -ESRCH || err == -ENOENT || err == -EINVAL;
 	case BPF_XDP:
 		return err == -ENODEV || err == -EINVAL;
-	default:
-		return err == -EBADF;
+	default: /* raw tracepoints are looked up by name, perf events by descriptor */
+		return err == (kind->type == BPF_PROG_TYPE_RAW_TRACEPOINT ? -ENOENT : -EBADF);
 	}
 }
 
@@ -172,15 +215,14 @@ int feature__link(const char *name, struct diagnostic *why)
 		return hook__has_tcx() ? 0 : refuse(why, "this kernel has no TCX (6.6 has it)");
 	if (!kind)
 		return -EINVAL;
-	fd = load(kind, log, sizeof(log));
-	err = fd;
-	if (fd >= 0) {
-		err = try_link(fd, kind);
-		close(fd);
-		if (!err || is_about_target(err, kind))
-			return 0;
-	}
-	return diagnostic__fail(why, -EOPNOTSUPP, "this kernel has no %s links: %s says %s", name,
-				fd < 0 ? "BPF_PROG_LOAD" : "BPF_LINK_CREATE",
-				strerrorname_np(-err) ?: "ENOTSUPP");
+	if (is_tracing(kind))
+		return probe_tracing_link(name, why);
+	fd = load(kind, 0, log, sizeof(log));
+	if (fd < 0)
+		return refuse_link(name, "BPF_PROG_LOAD", fd, why);
+	err = try_link(fd, kind);
+	close(fd);
+	if (!err || is_about_target(err, kind))
+		return 0;
+	return refuse_link(name, "BPF_LINK_CREATE", err, why);
 }

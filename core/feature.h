@@ -15,7 +15,8 @@ int feature__event_source(const char *source, struct diagnostic *why);
 /* Whether the kernel takes programs of an attach type's kind ("xdp", "tc", "fentry" ...). */
 int feature__program(const char *kind, struct diagnostic *why);
 
-/* "xdp", "tcx", "perf_event", "kprobe_multi" or "uprobe_multi": a bpf_link of the kind. */
+/* A bpf_link of the kind: "xdp", "tcx", "perf_event", "raw_tracepoint", "fentry", "fexit",
+ * "kprobe_multi" or "uprobe_multi". */
 int feature__link(const char *kind, struct diagnostic *why);
 
 /* The kernel's own types. */

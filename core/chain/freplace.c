@@ -144,7 +144,27 @@ static int load_extension(const struct loaded_dispatcher *loaded, struct diagnos
 				*log ? ": " : " before the verifier", log);
 }
 
-int freplace__probe(__u32 type, struct diagnostic *why)
+/* Loads another dispatcher and puts the program into that too. */
+static int attach_again(const struct freplace_chain *chain, int program_fd, struct diagnostic *why)
+{
+	struct loaded_dispatcher second = {};
+	int err = load(chain, &second, why), link_fd;
+
+	if (err)
+		return err;
+	link_fd = attach(&second, 0, program_fd);
+	if (link_fd >= 0)
+		close(link_fd);
+	else
+		err = diagnostic__fail(why, -EOPNOTSUPP,
+				       "this kernel attaches an extension program once only: "
+				       "BPF_LINK_CREATE says %s",
+				       strerrorname_np(-link_fd) ?: "ENOTSUPP");
+	bpf_object__close(second.object);
+	return err;
+}
+
+static int probe(__u32 type, bool again, struct diagnostic *why)
 {
 	const struct freplace_chain chain = {.type = type, .member_cnt = 1};
 	struct loaded_dispatcher loaded = {};
@@ -158,17 +178,29 @@ int freplace__probe(__u32 type, struct diagnostic *why)
 		goto out;
 	}
 	link_fd = attach(&loaded, 0, program_fd);
-	if (link_fd >= 0)
-		close(link_fd);
-	else
+	if (link_fd < 0)
 		err = diagnostic__fail(why, link_fd,
 				       "this kernel loads extension (freplace) programs but "
 				       "BPF_LINK_CREATE refuses to attach one: %s",
 				       strerrorname_np(-link_fd) ?: "ENOTSUPP");
+	else if (again)
+		err = attach_again(&chain, program_fd, why);
+	if (link_fd >= 0)
+		close(link_fd);
 	close(program_fd);
 out:
 	bpf_object__close(loaded.object);
 	return err;
+}
+
+int freplace__probe(__u32 type, struct diagnostic *why)
+{
+	return probe(type, false, why);
+}
+
+int freplace__probe_again(__u32 type, struct diagnostic *why)
+{
+	return probe(type, true, why);
 }
 
 int freplace__open_target(__u32 type, int *fd, struct diagnostic *why)

@@ -44,6 +44,9 @@ struct freplace_dispatcher {
  */
 int freplace__probe(__u32 type, struct diagnostic *why);
 
+/* The same, and puts it into a second dispatcher beside, as each change of a chain does. */
+int freplace__probe_again(__u32 type, struct diagnostic *why);
+
 /* Loads a dispatcher with one empty slot as the target that a member names when it is loaded. *fd
  * is the caller's. */
 int freplace__open_target(__u32 type, int *fd, struct diagnostic *why);

@@ -42,17 +42,22 @@ end
 
 local function row(kind, name, probe) return { kind = kind, name = name, probe = probe } end
 
--- In the order in which they are shown. Types are those of `load-from-file`.
+local function again(kind)
+  return function() return core.freplace.probe_again(kind) end
+end
+
+-- In the order in which they are shown. Types are those of `load-from-file`; what they need beside
+-- the kernel's program type is a link of the kind, but for tc, which has filters.
 local rows <const> = {
-  type_row("xdp", program "xdp"),
+  type_row("xdp", program "xdp", link "xdp"),
   type_row("tc", program "tc"),
   type_row("tcx", program "tc", link "tcx"),
   type_row("tracepoint", program "tracepoint", link "perf_event"),
-  type_row("raw_tracepoint", program "raw_tracepoint"),
+  type_row("raw_tracepoint", program "raw_tracepoint", link "raw_tracepoint"),
   type_row("kprobe", source "kprobe", program "kprobe", link "perf_event"),
   type_row("uprobe", source "uprobe", program "kprobe", link "perf_event"),
-  type_row("fentry", program "fentry"),
-  type_row("fexit", program "fexit"),
+  type_row("fentry", program "fentry", link "fentry"),
+  type_row("fexit", program "fexit", link "fexit"),
   row("engine", "fuse xdp", engine("fuse", "xdp")),
   row("engine", "fuse tc", engine("fuse", "tc")),
   row("engine", "freplace xdp", engine("freplace", "xdp")),
@@ -60,9 +65,15 @@ local rows <const> = {
   row("link", "xdp", link "xdp"),
   row("link", "tcx", link "tcx"),
   row("link", "perf_event", link "perf_event"),
-  row("link", "kprobe_multi", link "kprobe_multi"),
-  row("link", "uprobe_multi", link "uprobe_multi"),
+  row("link", "raw_tracepoint", link "raw_tracepoint"),
+  row("link", "fentry", link "fentry"),
+  row("link", "fexit", link "fexit"),
+  row("multi-attach", "freplace", again "xdp"),
+  row("multi-attach", "kprobe", link "kprobe_multi"),
+  row("multi-attach", "uprobe", link "uprobe_multi"),
+  row("multi-attach", "tcx", link "tcx"),
   row("kernel", "btf", feature.btf),
+  row("build", "libbpf " .. core.feature.libbpf, function() return true end),
 }
 
 --- Whether programs of an attach type can run here.
@@ -81,7 +92,7 @@ function features.type(type_name)
 end
 
 ---@class bpf.feature
----@field kind "type"|"engine"|"link"|"kernel"
+---@field kind "type"|"engine"|"link"|"multi-attach"|"kernel"|"build"
 ---@field name string
 ---@field available boolean
 ---@field reason string?   why it is not available

@@ -33,11 +33,6 @@ local function load_one(job, addition, progress)
   if not sealed then return nil, err end
   progress(1)
   local hook <const> = job.hooks.of[addition]
-  if not hook then
-    local good
-    good, err = bpf.features.type(addition.note.attach.type)
-    if not good then return nil, err end
-  end
   if addition.owner then addition.note.map_owner_id = addition.owner.id end
   addition.object, err = loading.open(addition, sealed)
   if not addition.object then return nil, err end
@@ -200,6 +195,16 @@ local function finish(job)
   return { added = added, chains = chains }
 end
 
+-- Where a type is not to be had at all, that is the reason, in the words of `bpfctl features`.
+-- Asked afterwards: a load that works need not wait for it.
+local function reason(job, err, culprit)
+  for _, addition in ipairs(culprit and { culprit } or job.plan.add) do
+    local good, why = bpf.features.type(addition.note.attach.type)
+    if not good then return why end
+  end
+  return err
+end
+
 local function work(job)
   local err, culprit
   job.hooks, err, culprit = change_hooks.find(job.plan, job.home)
@@ -208,11 +213,11 @@ local function work(job)
   if job.ask then good, err, culprit = judging.ask(job, job.ask) end
   if not good then return nil, err, culprit end
   good, err, culprit = build_somehow(job)
-  if not good then return nil, err, culprit end
+  if not good then return nil, reason(job, err, culprit), culprit end
   good, err, culprit = put_in_force(job)
   if not good then
     drop_loaded(job)
-    return nil, err, culprit
+    return nil, reason(job, err, culprit), culprit
   end
   return finish(job)
 end
