@@ -1,9 +1,14 @@
 -- Runs every spec file in a process of its own, some side by side, and ends with the line
 -- `N passed, N failed, N skipped`. Zero tests are a failure, and so is a skip without a reason.
--- Usage: lua5.4 spec/run.lua [FILE or DIRECTORY ...] [--filter=PATTERN ...]
+-- Usage: lua5.4 spec/run.lua [--smoke] [FILE or DIRECTORY ...] [--filter=PATTERN ...]
+-- --smoke: beside them some in the test VM (spec/vm/smoke.lua). SPEC_RESULTS=FILE: tells each
+-- result there too, as spec files tell theirs.
 local uv = require "luv"
+local results_form = require "spec.support.results_form"
 
 local SECONDS_PER_FILE <const> = tonumber(os.getenv "SPEC_SECONDS") or 300
+-- a kernel may have to be fetched first
+local SECONDS_OF_SMOKE <const> = 1200
 
 local function find_specs(path, found)
   local kind = assert(uv.fs_stat(path), "no such file or directory: " .. path).type
@@ -23,11 +28,12 @@ local function find_specs(path, found)
   return found
 end
 
+---What is run, each in a process of its own: { name =, script = words for lua5.4, seconds = }.
 local function parse(arguments)
-  local paths, options = {}, {}
+  local paths, options, smoke = {}, {}, false
   for _, argument in ipairs(arguments) do
     local list = argument:sub(1, 1) == "-" and options or paths
-    list[#list + 1] = argument
+    if argument == "--smoke" then smoke = true else list[#list + 1] = argument end
   end
   if #paths == 0 then paths[1] = "spec" end
   local files = {}
@@ -38,20 +44,30 @@ local function parse(arguments)
     if a_kernel ~= b_kernel then return a_kernel end
     return a < b
   end)
-  return files, options
+  local jobs = {}
+  if smoke then
+    jobs[1] = { name = "spec/vm/smoke.lua", script = { "spec/vm/smoke.lua" },
+      seconds = SECONDS_OF_SMOKE }
+  end
+  for _, file in ipairs(files) do
+    jobs[#jobs + 1] = { name = file, seconds = SECONDS_PER_FILE,
+      script = { "spec/support/one.lua", file, table.unpack(options) } }
+  end
+  return jobs
 end
 
----What a child process told: one Lua table constructor a line (spec/support/results.lua).
+---What a child process told.
 local function read_results(path)
   local results, complete = {}, false
   for line in io.lines(path) do
-    local result = assert(load("return " .. line, "=results", "t", {}))()
+    local result = assert(results_form.read(line))
     if result.status == "complete" then complete = true else results[#results + 1] = result end
   end
   return results, complete
 end
 
 local totals = { passed = 0, failed = 0, skipped = 0 }
+local told_to = os.getenv "SPEC_RESULTS" and assert(io.open(os.getenv "SPEC_RESULTS", "a"))
 
 local function indent(text)
   return "      " .. text:gsub("%s+$", ""):gsub("\n", "\n      ")
@@ -62,6 +78,7 @@ local function tell(file, results, output, milliseconds)
   for _, result in ipairs(results) do
     counts[result.status] = counts[result.status] + 1
     totals[result.status] = totals[result.status] + 1
+    if told_to then told_to:write(results_form.line(result)) end
   end
   local line = ("%-52s %3d passed"):format(file, counts.passed)
   for _, status in ipairs { "failed", "skipped" } do
@@ -102,7 +119,7 @@ local function leftovers(pid)
   return found
 end
 
-local function run_file(file, options, done)
+local function run_job(job, done)
   local results_path, output_path = os.tmpname(), os.tmpname()
   local output = assert(uv.fs_open(output_path, "w", tonumber("600", 8)))
   local environment = { "SPEC_RESULTS=" .. results_path }
@@ -119,41 +136,41 @@ local function run_file(file, options, done)
     local text = take(output_path)
     os.remove(results_path)
     if timed_out then
-      results[#results + 1] = failure(file, "not done after %d seconds", SECONDS_PER_FILE)
+      results[#results + 1] = failure(job.name, "not done after %d seconds", job.seconds)
     elseif not complete then
-      results[#results + 1] = failure(file, "ended early: exit %d, signal %d", code, signal)
+      results[#results + 1] = failure(job.name, "ended early: exit %d, signal %d", code, signal)
     end
     for _, path in ipairs(leftovers(pid)) do
-      results[#results + 1] = failure(file, "left behind: %s", path)
+      results[#results + 1] = failure(job.name, "left behind: %s", path)
     end
-    tell(file, results, text, (uv.hrtime() - started) // 1000000)
+    tell(job.name, results, text, (uv.hrtime() - started) // 1000000)
     done()
   end
   child, pid = uv.spawn("lua5.4", {
-    args = { "spec/support/one.lua", file, table.unpack(options) }, env = environment,
+    args = job.script, env = environment,
     stdio = { nil, output, output }, detached = true,
   }, ended)
   assert(child, pid)
   uv.fs_close(output)
-  timer:start(SECONDS_PER_FILE * 1000, 0, function()
+  timer:start(job.seconds * 1000, 0, function()
     timed_out = true
     uv.kill(-pid, "sigkill")
   end)
 end
 
-local files, options = parse(arg)
-local jobs, next_file = tonumber(os.getenv "SPEC_JOBS") or #uv.cpu_info(), 1
+local jobs, next_job = parse(arg), 1
 
 local function start_next()
-  local file = files[next_file]
-  if not file then return end
-  next_file = next_file + 1
-  run_file(file, options, start_next)
+  local job = jobs[next_job]
+  if not job then return end
+  next_job = next_job + 1
+  run_job(job, start_next)
 end
 
 io.stdout:setvbuf "line"
-for _ = 1, jobs do start_next() end
+for _ = 1, tonumber(os.getenv "SPEC_JOBS") or #uv.cpu_info() do start_next() end
 uv.run()
+if told_to then told_to:write(results_form.line { status = "complete", name = "" }):close() end
 local ran_none = totals.passed + totals.failed + totals.skipped == 0
 if ran_none then print "no test was run" end
 print(("%d passed, %d failed, %d skipped"):format(totals.passed, totals.failed, totals.skipped))

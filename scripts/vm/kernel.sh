@@ -1,6 +1,7 @@
 #!/bin/sh
 # kernel.sh SERIES: fetches Debian's newest kernel of a series (6.1, 6.12, 7) through this machine's own package
 # sources and prints the directory with vmlinuz, modules/ and release. Nothing is installed; the second call is free.
+# Exit status 69: it cannot be had here, for want of a network, say.
 set -eu
 
 series=${1:?usage: kernel.sh SERIES}
@@ -16,6 +17,12 @@ fail() {
 	exit 1
 }
 
+unavailable() {
+	echo "kernel.sh: $*" >&2
+	exit 69
+}
+
+[ "$(uname -m)" = x86_64 ] || unavailable "the test VM is an x86-64 machine that runs this machine's programs; they are for $(uname -m)"
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
@@ -30,7 +37,7 @@ chmod 755 "$cache" "$private"
 
 # The archive that this machine already trusts, with the suites that carry kernels of other series.
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r $keyring ] || fail "no $keyring: kernels are fetched on Debian only (package debian-archive-keyring)"
+[ -r $keyring ] || unavailable "no $keyring: kernels are fetched on Debian only (package debian-archive-keyring)"
 # shellcheck disable=SC2016
 targets=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(LABEL) $(CREATED_BY) $(COMPONENT)' |
 	sort -u)
@@ -49,7 +56,7 @@ targets=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(LABEL) $(CREA
 		esac
 	done
 } | sort -u >"$private/sources.list"
-[ -s "$private/sources.list" ] || fail "apt has no Debian archive configured on this machine"
+[ -s "$private/sources.list" ] || unavailable "apt has no Debian archive configured on this machine"
 
 apt() {
 	tool=$1
@@ -58,7 +65,7 @@ apt() {
 		-o Dir::Etc::preferencesparts=- -o Dir::State::lists="$private/lists" \
 		-o Dir::State::status=/dev/null -o Dir::Cache="$private" -o Dir::Cache::archives="$private/archives" \
 		-o APT::Architecture=amd64 -o APT::Architectures=amd64 -o APT::Sandbox::User=root \
-		-o Acquire::Languages=none -o Debug::NoLocking=true "$@"
+		-o Acquire::Languages=none -o Acquire::http::Timeout=30 -o Debug::NoLocking=true "$@"
 }
 
 # Suites that the archive does not carry (an older mirror) are no failure: the series decides.
@@ -66,14 +73,14 @@ apt apt-get update >"$private/update.log" 2>&1 || true
 pattern="^linux-image-$(echo "$series" | sed 's/\./\\./g')\\.[^ ]*-amd64\$"
 image=$(apt apt-cache pkgnames linux-image- | grep -E "$pattern" |
 	grep -vE -- '-(cloud|rt)-amd64$' | sort -V | tail -n 1)
-[ -n "$image" ] || fail "the archive has no kernel of series $series (apt's words: $private/update.log)"
+[ -n "$image" ] || unavailable "no kernel of series $series in the archive, or no way to it (apt's words: $private/update.log)"
 release=${image#linux-image-}
 
 # From 7 on the image package is empty and the files come with two others.
 packages=$(apt apt-cache pkgnames "linux-" |
 	grep -Fx -e "$image" -e "linux-binary-$release" -e "linux-modules-$release")
 (cd "$private/archives" && apt apt-get download $packages >"$private/download.log" 2>&1) ||
-	fail "cannot fetch $packages (apt's words: $private/download.log)"
+	unavailable "cannot fetch $packages (apt's words: $private/download.log)"
 
 rm -rf "$kernel.new"
 mkdir -p "$kernel.new/root"

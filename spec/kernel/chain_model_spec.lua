@@ -87,7 +87,7 @@ end
 for _, engine in ipairs { "fuse", "freplace" } do
   describe(("the %s engine, against a model"):format(engine), function()
     for _, kind in ipairs { "xdp", "tc" } do
-      it(("runs %d random %s chains as the model says"):format(CHAINS, kind), function()
+      it(("runs %d random %s chains as the model says #smoke"):format(CHAINS, kind), function()
         local refusal = support.refusal(engine, kind)
         if refusal then return pending(refusal) end
         local pool = load_pool(engine, kind)

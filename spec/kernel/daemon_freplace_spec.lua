@@ -51,7 +51,7 @@ describe("a daemon with engine = freplace", function()
     return
   end
 
-  it("runs members in order on XDP and on TC, added and removed", function()
+  it("runs members in order on XDP and on TC, added and removed #smoke", function()
     local late = assert(rpc.load_xdp(served, "veth0", 50))
     local early = assert(rpc.load_xdp(served, "veth0", 10))
     local middle = assert(rpc.load_xdp(served, "veth0", 20))
@@ -66,7 +66,7 @@ describe("a daemon with engine = freplace", function()
       { rpc.hits(early), rpc.hits(late), rpc.hits(tc_early), rpc.hits(tc_late) })
   end)
 
-  it("adopts them after SIGKILL, and adds to them", function()
+  it("adopts them after SIGKILL, and adds to them #smoke", function()
     local first = assert(rpc.load_xdp(served, "veth0", 10))
     local last = assert(rpc.load_xdp(served, "veth0", 30))
     served:kill()

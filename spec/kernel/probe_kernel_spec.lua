@@ -50,7 +50,7 @@ describe("a program that traces the kernel", function()
   end
 
   for _, case in ipairs(cases) do
-    it("counts exactly what happens as " .. case[1], function()
+    it(("counts exactly what happens as %s #smoke"):format(case[1]), function()
       local reason = probe.missing(case[4])
       if reason then pending(reason) end
       local one = load(case[2], words_of(case), case[6])
@@ -75,7 +75,7 @@ describe("a program that traces the kernel", function()
     end)
   end
 
-  it("runs beside others on the same function, and on after a crash of the daemon", function()
+  it("runs beside others on one function, and on after a crash of the daemon #smoke", function()
     local all = {}
     for _, case in ipairs(cases) do
       if not probe.missing(case[4]) then

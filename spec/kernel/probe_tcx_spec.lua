@@ -82,7 +82,7 @@ describe("tcx", function()
     assert.same({}, order())
   end)
 
-  it("runs by priority, lower first, and among equals the newer first", function()
+  it("runs by priority, lower first, and among equals the newer first #smoke", function()
     if reason then pending(reason) end
     local b = load(50)
     local a = load(10)
@@ -124,7 +124,7 @@ describe("tcx", function()
     assert.same({ chained, table.unpack(ids(late)) }, order())
   end)
 
-  it("runs on after a crash of the daemon, and keeps its order then", function()
+  it("runs on after a crash of the daemon, and keeps its order then #smoke", function()
     if reason then pending(reason) end
     local first, last = load(10), load(30)
     bpfd:kill()

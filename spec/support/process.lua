@@ -3,6 +3,9 @@ local uv = require "luv"
 
 local process = {}
 
+-- How many times longer than usual things may take: where a machine is emulated, say.
+local PATIENCE <const> = tonumber(os.getenv "SPEC_PATIENCE") or 1
+
 -- A daemon may hang up on a spec that writes to it; that is for the spec to see, not to die of.
 local broken_pipe = uv.new_signal()
 broken_pipe:start("sigpipe", function() end)
@@ -25,7 +28,7 @@ end
 ---@param check fun(): any
 ---@param milliseconds? integer 10000 when left out
 function process.eventually(check, milliseconds)
-  local deadline = uv.hrtime() + (milliseconds or 10000) * 1000000
+  local deadline = uv.hrtime() + (milliseconds or 10000) * 1000000 * PATIENCE
   repeat
     local value = check()
     if value then return value end
@@ -59,7 +62,7 @@ function process.run(arguments, options)
   if options.stdin then streams[1]:write(options.stdin) end
   streams[1]:shutdown()
   local timer, timed_out = uv.new_timer(), false
-  timer:start((options.seconds or 60) * 1000, 0, function()
+  timer:start((options.seconds or 60) * 1000 * PATIENCE, 0, function()
     timed_out = true
     uv.kill(pid, "sigkill")
     open = 0 -- grandchildren may hold the streams

@@ -1,5 +1,6 @@
--- A busted output handler that tells spec/run.lua what happened: one table constructor a line.
+-- A busted output handler that tells spec/run.lua what happened.
 local pretty = require "pl.pretty"
+local results_form = require "spec.support.results_form"
 
 local file = assert(io.open(assert(os.getenv "SPEC_RESULTS", "spec/run.lua starts this"), "a"))
 
@@ -10,8 +11,7 @@ local function describe(message)
 end
 
 local function tell(status, name, message)
-  local line = ("{ status = %q, name = %q, message = %q }"):format(status, name, describe(message))
-  file:write((line:gsub("\\\n", "\\n")), "\n")
+  file:write(results_form.line { status = status, name = name, message = describe(message) })
   file:flush()
 end
 
