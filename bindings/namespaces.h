@@ -9,10 +9,9 @@
 
 #define FULL_NAMESPACES(X)                                                                         \
 	LIGHT_NAMESPACES(X)                                                                        \
-	X(object) X(program) X(map) X(link) X(pin) X(network) X(btf) X(chain) X(freplace) X(database) X(feature)   \
-	X(layer) X(disk) X(transfer) X(signature)                                                  \
-	X(sandbox)                                                                                 \
-	X(service)
+	X(object) X(program) X(map) X(link) X(pin) X(network) X(btf) X(chain) X(freplace) X(database) X(feature) X(sandbox) \
+	X(transfer) \
+	X(layer) X(disk) X(signature)
 
 #define DECLARE_OPENER(name) int open_##name(lua_State *L);
 FULL_NAMESPACES(DECLARE_OPENER)

@@ -8,8 +8,6 @@ local modules <const> = {
   get = "get",
   ["pull-bytecode"] = "pull_bytecode",
   image = "image",
-  apply = "apply",
-  export = "export",
   map = "map",
   policy = "policy",
   features = "features",
@@ -22,8 +20,8 @@ return {
   summary = "Load, list and unload eBPF programs through bpfd",
   noun = "command",
   commands = {
-    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "image",
-    "apply", "export", "map", "policy", "features", "run", "repl",
+    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "image", "map",
+    "policy", "features", "run", "repl",
   },
   find = function(name)
     local module <const> = modules[name]
