@@ -9,16 +9,17 @@ LUA      ?= lua5.4
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Werror
 
-CORE_LIBRARIES  := libbpf libelf libnl-3.0 libnl-route-3.0 sqlite3 lua5.4
+CORE_LIBRARIES  := libbpf libelf libnl-3.0 libnl-route-3.0 lua5.4
 LIGHT_LIBRARIES := lua5.4
 pkg = $(shell pkg-config --$(1) $(2))
 
 override CFLAGS += -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(WARNINGS) -fPIC -I. -Icore -Ibindings \
-	$(call pkg,cflags,$(CORE_LIBRARIES)) $(SANITIZE)
+	$(call pkg,cflags,$(CORE_LIBRARIES) sqlite3) $(SANITIZE)
 
-MAINS     := core/host.c core/bpfd.c core/bpfctl.c
-CORE_C    := $(filter-out $(MAINS),$(wildcard core/*.c core/chain/*.c))
-BINDING_C := $(wildcard bindings/*.c)
+MAINS     := core/host.c core/bpfd.c core/bpfctl.c core/embedded.c core/embedding.c
+DAEMON_C  := core/database.c bindings/database.c
+CORE_C    := $(filter-out $(MAINS) $(DAEMON_C),$(wildcard core/*.c core/chain/*.c))
+BINDING_C := $(filter-out $(DAEMON_C),$(wildcard bindings/*.c))
 LUA_FILES := $(shell find lua -name '*.lua' | sort)
 LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c core/terminal.c core/line_editor.c \
 	core/interrupt.c bindings/socket.c bindings/system.c bindings/terminal.c bindings/interrupt.c \
@@ -30,14 +31,15 @@ SPEC_ENV  = LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.l
 	    LUA_CPATH="$(abspath $(BUILD))/?.so;;" BUILD="$(abspath $(BUILD))"
 
 SPEC_OBJECTS    := $(patsubst spec/objects/%.bpf.c,$(BUILD)/objects/%.o,$(wildcard spec/objects/*.bpf.c))
-EXAMPLE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(shell find examples -name '*.c'))
+EXAMPLE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(shell find examples -name '*.c' -not -path 'examples/embed/*'))
 OWN_BPF_C       := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.embed.c,$(wildcard bpf/*.bpf.c))
 
-.PHONY: all clean install lint objects
+.PHONY: all clean install install-module lint module objects uninstall
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(BUILD)/bpf/core.so $(BUILD)/bpfd $(BUILD)/bpfctl $(EXAMPLE_OBJECTS)
+all: module $(BUILD)/bpfd_database.so $(BUILD)/bpfd $(BUILD)/bpfctl $(BUILD)/libbpfd.a $(EXAMPLE_OBJECTS)
+module: $(BUILD)/bpf/core.so
 
 CORE_O := $(call object_files,$(CORE_C) $(BINDING_C)) $(OWN_BPF_C:.c=.o)
 
@@ -45,10 +47,20 @@ $(BUILD)/bpf/core.so: $(CORE_O)
 	@mkdir -p $(@D)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -o $@ $^ $(filter-out -llua%,$(call pkg,libs,$(CORE_LIBRARIES)))
 
-$(BUILD)/bpfd: $(call object_files,core/bpfd.c core/host.c) $(BUILD)/embedded-bpfd.o $(CORE_O)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,$(CORE_LIBRARIES))
+# What bpfd has beside the core, as a module of its own: for plain Lua, which is to say for specs.
+$(BUILD)/bpfd_database.so: $(call object_files,$(DAEMON_C) bindings/error.c)
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,sqlite3)
 
-$(BUILD)/bpfctl: $(call object_files,core/bpfctl.c core/host.c $(LIGHT_C)) $(BUILD)/embedded-bpfctl.o
+$(BUILD)/bpfd: $(call object_files,core/bpfd.c core/host.c core/embedded.c $(DAEMON_C)) $(BUILD)/embedded-bpfd.o $(CORE_O)
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(call pkg,libs,$(CORE_LIBRARIES) sqlite3)
+
+# For programs that embed Lua: one object, in which luaopen_bpf is the only name that others can see.
+$(BUILD)/libbpfd.a: $(call object_files,core/embedding.c core/embedded.c) $(BUILD)/embedded-library.o $(CORE_O)
+	$(LD) -r -o $(BUILD)/library.o $^
+	objcopy --keep-global-symbol=luaopen_bpf $(BUILD)/library.o
+	rm -f $@ && $(AR) rcs $@ $(BUILD)/library.o
+
+$(BUILD)/bpfctl: $(call object_files,core/bpfctl.c core/host.c core/embedded.c $(LIGHT_C)) $(BUILD)/embedded-bpfctl.o
 	$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--export-dynamic-symbol=interrupt_pending -o $@ $^ \
 		$(call pkg,libs,$(LIGHT_LIBRARIES))
 
@@ -66,6 +78,9 @@ $(BUILD)/embedded-bpfd.c: scripts/embed.lua $(LUA_FILES)
 $(BUILD)/embedded-bpfctl.c: scripts/embed.lua $(LUA_FILES)
 	@mkdir -p $(@D)
 	$(LUA) scripts/embed.lua lua $(filter-out lua/bpfd/%,$(LUA_FILES)) >$@
+$(BUILD)/embedded-library.c: scripts/embed.lua $(LUA_FILES)
+	@mkdir -p $(@D)
+	$(LUA) scripts/embed.lua lua $(filter lua/bpf/%,$(LUA_FILES)) >$@
 
 # BPF programs: ours (embedded into core), the specs' and the examples.
 BPF_TARGET  = $(patsubst aarch64,arm64,$(patsubst x86_64,x86,$(shell uname -m)))
@@ -113,21 +128,40 @@ bench:
 	$(BUILD_ALL)
 	@$(SPEC_ENV) $(LUA) scripts/bench.lua
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.4/bpf
-	install -m 0755 $(BUILD)/bpfd $(DESTDIR)$(PREFIX)/sbin/bpfd
-	install -m 0755 $(BUILD)/bpfctl $(DESTDIR)$(PREFIX)/bin/bpfctl
-	install -m 0755 $(BUILD)/bpf/core.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/bpf/core.so
-	cd lua && find bpf -name '*.lua' -exec install -D -m 0644 {} $(DESTDIR)$(abspath $(PREFIX))/share/lua/5.4/{} \;
-	cd $(BUILD)/examples && find . -name '*.o' -exec install -D -m 0644 {} \
-		$(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
-	cd examples && find policy -type f -exec install -D -m 0644 {} $(DESTDIR)$(abspath $(PREFIX))/share/bpfd/examples/{} \;
+# The module alone, for LuaRocks and `install`.
+INST_LUADIR = $(DESTDIR)$(abspath $(PREFIX))/share/lua/5.4
+INST_LIBDIR = $(DESTDIR)$(abspath $(PREFIX))/lib/lua/5.4
+install-module: module
+	install -D -m 0755 $(BUILD)/bpf/core.so "$(INST_LIBDIR)/bpf/core.so"
+	cd lua && find bpf -name '*.lua' -exec install -D -m 0644 {} "$(abspath $(INST_LUADIR))/{}" \;
+
+INSTALLED = $(DESTDIR)$(abspath $(PREFIX))
+install: all install-module
+	install -D -m 0755 $(BUILD)/bpfd $(INSTALLED)/sbin/bpfd
+	install -D -m 0755 $(BUILD)/bpfctl $(INSTALLED)/bin/bpfctl
+	install -D -m 0644 $(BUILD)/libbpfd.a $(INSTALLED)/lib/libbpfd.a
+	install -D -m 0644 include/bpfd.h $(INSTALLED)/include/bpfd.h
+	install -d $(INSTALLED)/lib/pkgconfig
+	sed 's|@VERSION@|$(VERSION)|; s|@LIBRARIES@|$(CORE_LIBRARIES)|' \
+		include/bpfd.pc.in >$(INSTALLED)/lib/pkgconfig/bpfd.pc
+	install -d $(addprefix $(INSTALLED)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(BUILD)/bpfctl completion bash >$(INSTALLED)/share/bash-completion/completions/bpfctl
+	$(BUILD)/bpfctl completion zsh >$(INSTALLED)/share/zsh/site-functions/_bpfctl
+	$(BUILD)/bpfctl completion fish >$(INSTALLED)/share/fish/vendor_completions.d/bpfctl.fish
+	cd $(BUILD)/examples && find . -name '*.o' -exec install -D -m 0644 {} $(INSTALLED)/share/bpfd/examples/{} \;
+	cd examples && find . -type f -not -name '*.c' -exec install -D -m 0644 {} $(INSTALLED)/share/bpfd/examples/{} \;
+
+# What install has put there.
+uninstall:
+	cd $(INSTALLED) && rm -rf sbin/bpfd bin/bpfctl lib/lua/5.4/bpf share/lua/5.4/bpf share/bpfd lib/libbpfd.a \
+		include/bpfd.h lib/pkgconfig/bpfd.pc share/bash-completion/completions/bpfctl \
+		share/zsh/site-functions/_bpfctl share/fish/vendor_completions.d/bpfctl.fish
 
 lint:
 	luacheck --quiet $(LINT_LUA)
 	$(MAKE) --no-print-directory BUILD=$(BUILD) all objects
 	clang-format --dry-run -Werror $(filter-out $(wildcard bindings/namespaces.h), \
-		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] bpf/*.bpf.c) $(EXAMPLE_OBJECTS:$(BUILD)/%.o=%.c))
+		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] include/*.h bpf/*.bpf.c examples/embed/*.c) $(EXAMPLE_OBJECTS:$(BUILD)/%.o=%.c))
 
 clean:
 	rm -rf $(BUILD)

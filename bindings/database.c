@@ -332,3 +332,8 @@ int open_database(lua_State *L)
 	luaL_newlib(L, functions);
 	return 1;
 }
+
+int luaopen_bpfd_database(lua_State *L)
+{
+	return open_database(L);
+}

@@ -7,15 +7,32 @@
 /* In bpfctl's executable: nothing but libc. */
 #define LIGHT_NAMESPACES(X) X(socket) X(system) X(terminal) X(interrupt)
 
-#define FULL_NAMESPACES(X)                                                                         \
-	LIGHT_NAMESPACES(X)                                                                        \
-	X(object) X(program) X(map) X(link) X(pin) X(network) X(btf) X(chain) X(freplace) X(database) X(feature) X(sandbox) \
+#define FULL_NAMESPACES(X) \
+	LIGHT_NAMESPACES(X) \
+	X(object) \
+	X(program) \
+	X(map) \
+	X(link) \
+	X(pin) \
+	X(network) \
+	X(btf) \
+	X(chain) \
+	X(freplace) \
+	X(feature) \
+	X(sandbox) \
 	X(transfer) \
-	X(layer) X(disk) X(signature)
+	X(layer) \
+	X(disk) \
+	X(signature)
+
+/* In bpfd alone: SQLite. */
+#define DAEMON_NAMESPACES(X) X(database)
 
 #define DECLARE_OPENER(name) int open_##name(lua_State *L);
 FULL_NAMESPACES(DECLARE_OPENER)
+DAEMON_NAMESPACES(DECLARE_OPENER)
 
 int luaopen_bpf_core(lua_State *L);
+int luaopen_bpfd_database(lua_State *L); /* for plain Lua */
 
 #endif

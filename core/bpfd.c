@@ -2,11 +2,21 @@
 #include "core/host.h"
 #include "bindings/namespaces.h"
 
+static int open_core(lua_State *L)
+{
+	luaopen_bpf_core(L);
+#define OPEN_NAMESPACE(name)                                                                       \
+	open_##name(L);                                                                            \
+	lua_setfield(L, -2, #name);
+	DAEMON_NAMESPACES(OPEN_NAMESPACE)
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const struct host_options options = {
 	    .module = "bpfd",
-	    .open_core = luaopen_bpf_core,
+	    .open_core = open_core,
 	    .trust_environment = false,
 	};
 

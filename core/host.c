@@ -5,26 +5,10 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "core/embedded.h"
 #include "core/host.h"
 
 #define EXIT_SOFTWARE 70
-
-static int search_embedded(lua_State *L)
-{
-	const char *name = luaL_checkstring(L, 1);
-	const struct embedded_module *module;
-
-	for (module = embedded_modules; module->name; module++) {
-		if (strcmp(module->name, name))
-			continue;
-		if (luaL_loadbufferx(L, module->chunk, module->size, name, "b"))
-			return lua_error(L);
-		lua_pushliteral(L, ":embedded:");
-		return 2;
-	}
-	lua_pushfstring(L, "no embedded module '%s'", name);
-	return 1;
-}
 
 /* A root process must not run code from the directory that it happens to stand in. */
 static void drop_relative_entries(lua_State *L, const char *field)
@@ -55,20 +39,8 @@ static void set_up_modules(lua_State *L, const struct host_options *options)
 	lua_getglobal(L, "package");
 	drop_relative_entries(L, "path");
 	drop_relative_entries(L, "cpath");
-
-	lua_getfield(L, -1, "preload");
-	lua_pushcfunction(L, options->open_core);
-	lua_setfield(L, -2, "bpf.core");
 	lua_pop(L, 1);
-
-	lua_getfield(L, -1, "searchers");
-	for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i >= 2; i--) {
-		lua_rawgeti(L, -1, i);
-		lua_rawseti(L, -2, i + 1);
-	}
-	lua_pushcfunction(L, search_embedded);
-	lua_rawseti(L, -2, 2);
-	lua_pop(L, 2);
+	embedded_install(L, options->open_core);
 }
 
 static int with_traceback(lua_State *L)

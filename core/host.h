@@ -3,16 +3,7 @@
 #define CORE_HOST_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <lua.h>
-
-/* Written by scripts/embed.lua; ends with a NULL name. */
-struct embedded_module {
-	const char *name;
-	const char *chunk;
-	size_t size;
-};
-extern const struct embedded_module embedded_modules[];
 
 struct host_options {
 	const char *module; /* returns function(argv) -> exit code; argv[0] is the command's name */

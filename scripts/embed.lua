@@ -27,7 +27,7 @@ end
 
 -- Chunk names are source paths and debug information stays in, so that tracebacks can be read.
 local root, names = arg[1], {}
-io.write('#include <stddef.h>\n#include "core/host.h"\n\n')
+io.write('#include <stddef.h>\n#include "core/embedded.h"\n\n')
 for i = 2, #arg do
   local path = arg[i]
   local name = path:sub(#root + 2):gsub("%.lua$", ""):gsub("/init$", "")

@@ -1,8 +1,9 @@
-local core = require "bpf.core"
 local error_object = require "bpf.error"
 local store = require "bpfd.store"
 
-local database = core.database
+local core = require "bpf.core"
+local database = require "bpfd_database"
+core.database = database -- where bpfd has it
 
 describe("a database", function()
   local path, db

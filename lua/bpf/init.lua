@@ -2,8 +2,24 @@
 
 -- Loaded when first named: a script that only talks to the daemon never maps libbpf.
 local modules = {
-  "btf", "chain", "client", "deadline", "error", "features", "image", "json", "layout", "link",
-  "map", "network", "object", "pin", "program", "registry", "verdict",
+  "btf",
+  "chain",
+  "client",
+  "deadline",
+  "error",
+  "features",
+  "image",
+  "json",
+  "layout",
+  "link",
+  "map",
+  "network",
+  "object",
+  "pin",
+  "pretty",
+  "program",
+  "registry",
+  "verdict",
 }
 
 local is_module = {}

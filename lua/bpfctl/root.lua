@@ -1,33 +1,34 @@
 -- bpfctl itself as a command: what stands directly behind it.
 
-local modules <const> = {
-  ["load-from-file"] = "load_from_file",
-  ["load-from-image"] = "load_from_image",
-  unload = "unload",
-  list = "list",
-  get = "get",
-  ["pull-bytecode"] = "pull_bytecode",
-  image = "image",
-  map = "map",
-  policy = "policy",
-  features = "features",
-  run = "run",
-  repl = "repl",
+-- In the order of the help page; load-from-file is commands/load_from_file.lua.
+local commands <const> = {
+  "load-from-file",
+  "load-from-image",
+  "unload",
+  "list",
+  "get",
+  "pull-bytecode",
+  "image",
+  "map",
+  "policy",
+  "features",
+  "run",
+  "repl",
+  "completion",
 }
+
+local is_built_in = {}
+for _, name in ipairs(commands) do is_built_in[name] = true end
 
 return {
   name = "bpfctl",
   summary = "Load, list and unload eBPF programs through bpfd",
   noun = "command",
-  commands = {
-    "load-from-file", "load-from-image", "unload", "list", "get", "pull-bytecode", "image", "map",
-    "policy", "features", "run", "repl",
-  },
+  commands = commands,
   find = function(name)
-    local module <const> = modules[name]
-    if module then return require("bpfctl.commands." .. module) end
+    if is_built_in[name] then return require("bpfctl.commands." .. name:gsub("-", "_")) end
     return require("bpfctl.own_commands").find(name)
   end,
-  more = function() return require("bpfctl.own_commands").names(modules) end,
+  more = function() return require("bpfctl.own_commands").names(is_built_in) end,
   options = { { name = "version", short = "V", kind = "flag", text = "Print version" } },
 }

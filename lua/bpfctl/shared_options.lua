@@ -1,5 +1,7 @@
 -- Options that several commands have.
 
+local offers = require "bpfctl.offers"
+
 local shared = {}
 
 local function has_equals(word) return word:find("=", 1, true) ~= nil end
@@ -80,6 +82,7 @@ Example: --selector "owner=acme, tier in (web, edge)"]],
 
 shared.map_owner_id = {
   name = "map_owner_id", kind = "integer", minimum = 1, maximum = 4294967295,
+  complete = offers.program_ids,
   text = [[
 Program id of a loaded program to share maps with.
 Maps of the same name and shape become the owner's.
@@ -142,7 +145,7 @@ end
 function shared.program_ids(several)
   return {
     name = "id", kind = "integer", minimum = 1, maximum = 4294967295, repeated = several,
-    required = true, text = "Program id, as list shows it",
+    required = true, text = "Program id, as list shows it", complete = offers.program_ids,
   }
 end
 

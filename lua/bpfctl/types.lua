@@ -2,6 +2,7 @@
 
 local attach = require "bpf.attach"
 local field = require "bpf.field"
+local offers = require "bpfctl.offers"
 
 local types = {}
 
@@ -58,11 +59,16 @@ local texts <const> = {
     .. "Not allowed with --retprobe.",
 }
 
+local completions <const> = { iface = offers.interfaces, target = "file", netns = "file" }
+
 local function any_word() return true end
 
 local function as_option(type_name, description)
   local name <const> = description.name
-  local option = { text = texts[type_name .. "." .. name] or texts[name], short = shorts[name] }
+  local option = {
+    text = texts[type_name .. "." .. name] or texts[name], short = shorts[name],
+    complete = completions[name],
+  }
   for key, value in pairs(description) do option[key] = value end
   if description.kind == "choices" then
     option.continues, option.empty = any_word, "a verdict: " .. table.concat(option.values, ", ")

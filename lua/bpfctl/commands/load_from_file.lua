@@ -14,7 +14,7 @@ local load_from_file = {
   brief = loading.brief,
   options = {
     {
-      name = "path", short = "p", kind = "string", required = true,
+      name = "path", short = "p", kind = "string", required = true, complete = "file",
       text = "Object file to load from\n"
         .. "Example: --path /run/bpfd/examples/go-xdp-counter/bpf_bpfel.o",
     },
