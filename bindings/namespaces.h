@@ -23,7 +23,8 @@
 	X(transfer) \
 	X(layer) \
 	X(disk) \
-	X(signature)
+	X(signature) \
+	X(service)
 
 /* In bpfd alone: SQLite. */
 #define DAEMON_NAMESPACES(X) X(database)

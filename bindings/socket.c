@@ -261,6 +261,31 @@ static int shut_down(lua_State *L)
 	return 1;
 }
 
+/* socket:path() -> where it is bound, "" if it is not; nil, err for another kind of socket */
+static int path_of(lua_State *L)
+{
+	char path[SOCKET_PATH];
+	int err = socket_path(check_socket(L), path);
+
+	if (err)
+		return push_errno(L, err, "cannot tell where the socket is bound");
+	lua_pushstring(L, path);
+	return 1;
+}
+
+/* adopt(number) -> socket, which owns the number from now on and does not wait */
+static int adopt(lua_State *L)
+{
+	int fd = (int)luaL_checkinteger(L, 1);
+	struct socket_handle *self = new_socket(L);
+	int err = socket_set_nonblocking(fd);
+
+	if (err)
+		return push_errno(L, err, "cannot use descriptor %d as a socket", fd);
+	self->fd = fd;
+	return 1;
+}
+
 static int number(lua_State *L)
 {
 	lua_pushinteger(L, check_socket(L));
@@ -279,16 +304,23 @@ static int close_socket(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"accept", accept_one},    {"send", send_bytes},   {"receive", receive_bytes},
-    {"wait", wait_for},	       {"peer", peer_of},      {"gone", is_gone},
-    {"shutdown", shut_down},   {"fd", number},	       {"close", close_socket},
-    {"__close", close_socket}, {"__gc", close_socket}, {NULL, NULL},
+    {"accept", accept_one},
+    {"send", send_bytes},
+    {"receive", receive_bytes},
+    {"wait", wait_for},
+    {"peer", peer_of},
+    {"gone", is_gone},
+    {"shutdown", shut_down},
+    {"fd", number},
+    {"close", close_socket},
+    {"path", path_of},
+    {"__close", close_socket},
+    {"__gc", close_socket},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
-    {"listen", listen_at},
-    {"connect", connect_to},
-    {"pair", make_pair},
+    {"listen", listen_at}, {"connect", connect_to}, {"pair", make_pair}, {"adopt", adopt},
     {NULL, NULL},
 };
 

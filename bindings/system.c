@@ -22,7 +22,7 @@
 #include "core/process.h"
 #include "core/system.h"
 
-#define KEPT_DESCRIPTORS 64
+#define KEPT_DESCRIPTORS 1100
 #define DIRECTORY	 "bpf.system.directory"
 
 /* 0 is true; -errno becomes nil and an error object. */

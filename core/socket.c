@@ -57,12 +57,30 @@ static void drop_address(int directory)
 		close(directory);
 }
 
-static int set_nonblocking(int fd)
+int socket_set_nonblocking(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
+	return 0;
+}
+
+int socket_path(int fd, char path[SOCKET_PATH])
+{
+	struct sockaddr_un address;
+	socklen_t size = sizeof(address);
+	size_t length;
+
+	_Static_assert(SOCKET_PATH > sizeof(address.sun_path), "room for every path");
+	memset(&address, 0, sizeof(address));
+	if (getsockname(fd, (struct sockaddr *)&address, &size))
+		return -errno;
+	if (address.sun_family != AF_UNIX)
+		return -EPROTOTYPE;
+	length = strnlen(address.sun_path, sizeof(address.sun_path));
+	memcpy(path, address.sun_path, length);
+	path[length] = '\0';
 	return 0;
 }
 
@@ -157,7 +175,7 @@ int socket_connect(const char *path, int timeout_ms)
 	}
 	err = connect_within(fd, &address, timeout_ms);
 	if (!err)
-		err = set_nonblocking(fd);
+		err = socket_set_nonblocking(fd);
 	if (err)
 		close(fd);
 out:

@@ -34,6 +34,12 @@ int socket_accept(int listener);
 
 int socket_pair(int pair[2]);
 
+/* The file that a local stream socket is bound to, "" for none; -EPROTOTYPE for other sockets. */
+#define SOCKET_PATH 109
+int socket_path(int fd, char path[SOCKET_PATH]);
+
+int socket_set_nonblocking(int fd);
+
 /*
  * Sends what fits now; descriptors go with the first byte. Returns the number of bytes, which may
  * be less than size; -EAGAIN (and nothing sent, no descriptor either) when there is no room.

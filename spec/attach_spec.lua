@@ -65,7 +65,7 @@ describe("attach.check", function()
     assert.equal("tracepoint must be CATEGORY/NAME, as in sched/sched_switch",
       refusal { type = "tracepoint", tracepoint = "sched_switch" })
     assert.equal("target_fd must be the place of a descriptor that came with the request",
-      refusal { type = "uprobe", target = "libc", fn_name = "f", target_fd = 16 })
+      refusal { type = "uprobe", target = "libc", fn_name = "f", target_fd = 1040 })
   end)
 
   it("refuses a return probe with an offset, and a uprobe without a place", function()

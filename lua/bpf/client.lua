@@ -164,7 +164,7 @@ local function rebuild_error(answer)
 end
 
 ---@class bpf.client.call
----@field descriptors table?   handles or numbers, at most 16; params name them by place, from 0
+---@field descriptors table?   handles or numbers; params name them by place, from 0
 ---@field progress fun(params: table)?   asks for progress and gets it
 ---@field null boolean?        keep nulls of the result as json.null
 ---@field timeout number?      seconds of silence; without, as long as it takes
@@ -186,6 +186,20 @@ local function wait_for_answer(self, id, options)
   end
 end
 
+local AT_ONCE <const> = 16 -- descriptors that one line can carry
+
+-- What one line cannot carry goes ahead; returns the rest.
+local function stage(self, descriptors)
+  local at = 1
+  while #descriptors - at >= AT_ONCE do
+    local some = table.move(descriptors, at, at + AT_ONCE - 1, 1, {})
+    local result, err = self:call("request.stage", {}, { descriptors = some })
+    if not result then return nil, err end
+    at = at + AT_ONCE
+  end
+  return table.move(descriptors, at, #descriptors, 1, {})
+end
+
 --- Calls a method and waits for its answer.
 ---@param method string
 ---@param params table?
@@ -199,10 +213,13 @@ function session:call(method, params, options)
   if options.progress then params.progress = true end
   local ready, err = make_ready(self)
   if not ready then return nil, err end
+  local given = options.descriptors
+  if given and #given > AT_ONCE then given, err = stage(self, given) end
+  if err then return nil, err end
   local id <const> = self.last_id + 1
   self.last_id, self.is_waiting = id, true
   local request <const> = { jsonrpc = "2.0", id = id, method = method, params = params }
-  send_line(self, json.encode(request) .. "\n", options.descriptors)
+  send_line(self, json.encode(request) .. "\n", given)
   return wait_for_answer(self, id, options)
 end
 

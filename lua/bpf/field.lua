@@ -12,6 +12,8 @@ local nearest = require "bpf.nearest"
 ---@field values string[]? of choices
 ---@field check (fun(value: any): string?)?   what is wrong with a value of the right kind
 
+local MOST_DESCRIPTORS <const> = 1040 -- of one request: staged ones, and those of its line
+
 local field = {}
 
 local read = {}
@@ -40,7 +42,7 @@ end
 
 function read.descriptor(_, value)
   local number <const> = whole_number(value)
-  if not number or number < 0 or number > 15 then
+  if not number or number < 0 or number >= MOST_DESCRIPTORS then
     return nil, "must be the place of a descriptor that came with the request"
   end
   return number

@@ -20,6 +20,7 @@ local order <const> = {
   "tag", "gpl_compatible", "map_ids", "btf_id", "bytes_xlated", "jited", "bytes_jited",
   "bytes_memlock", "verified_insns",
   "segments", "members", "owner",
+  "changes", "action", "why", "map_owner",
   "code", "message", "doing", "advice", "log", "hook", "data",
 }
 

@@ -9,6 +9,8 @@ local commands <const> = {
   "get",
   "pull-bytecode",
   "image",
+  "apply",
+  "export",
   "map",
   "policy",
   "features",

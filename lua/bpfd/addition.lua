@@ -11,7 +11,8 @@ local function note_of(daemon, wish)
   return {
     name = wish.name, type = wish.attach.type, attach = wish.attach, metadata = wish.metadata,
     map_owner_id = wish.map_owner_id, persist = wish.persist, label = wish.label,
-    declared_by = wish.declared_by, path = wish.path, loaded_at = core.system.clock(),
+    declared_by = wish.declared_by, pattern = wish.pattern, path = wish.path,
+    loaded_at = core.system.clock(),
     boot_id = daemon.store.boot_id,
   }
 end
@@ -34,43 +35,64 @@ local function look_up_interface(daemon, self, attach)
     message = "there is no interface " .. attach.iface }
 end
 
--- Where the object comes from: the wish's image, or the file that `named` names.
-local function look_up_source(daemon, self, request, wish, named)
-  if wish.image then
-    self.image, self.path = {}, wish.image.url
-    for key, value in pairs(wish.image) do
-      if key ~= "credentials" then self.image[key] = value end -- a load asks no registry
-    end
-    return true
-  end
-  self.source, self.path = files.object(daemon, request, named)
-  if not self.source then return nil, self.path end
-  wish.path = self.path
-  return true
+---@class bpfd.addition_files
+---@field source table|string|nil  descriptor of the object file, or its path
+---@field image bpfd.image_wish?   that it is in
+---@field path string              what it is called
+---@field target table|false|nil
+---@field netns table|false|nil
+
+-- A load asks no registry.
+local function without_credentials(image)
+  local copy = {}
+  for key, value in pairs(image) do copy[key] = value end
+  copy.credentials = nil
+  return copy
 end
 
---- The object is the image's, or in the file that `named` names by fd or path.
+--- Opens what a request names for one program; paths in `attach` become the kernel's.
+---@param attach table
+---@param named { fd: integer?, path: string? }  the object file
+---@param image bpfd.image_wish?  that it is in instead
+---@return bpfd.addition_files? files, bpf.error? err
+function addition.open_files(daemon, request, attach, named, image)
+  local opened, err = {}
+  if image then
+    opened.image, opened.path = without_credentials(image), image.url
+  else
+    opened.source, opened.path = files.object(daemon, request, named)
+    if not opened.source then return nil, opened.path end
+  end
+  opened.target, err = files.target(request, attach)
+  if err then return nil, err end
+  opened.netns, err = files.netns(request, attach)
+  if err then return nil, err end
+  return opened
+end
+
+--- The addition of what is wished.
 ---@param daemon table
----@param request table
 ---@param wish table    name, attach (checked), global, metadata, map_owner_id, persist, label,
----  declared_by; image (bpfd.image_wish), which may know the name
----@param named { fd: integer?, path: string? }
+---  declared_by, pattern
+---@param opened bpfd.addition_files
 ---@return bpfd.addition? addition, bpf.error? err
-function addition.prepare(daemon, request, wish, named)
-  local attach <const> = wish.attach
+function addition.make(daemon, wish, opened)
   local self = { name = wish.name, global = wish.global,
     size_limit = daemon.config.images.object_size }
-  local found, err = look_up_source(daemon, self, request, wish, named)
-  if not found then return nil, err end
-  self.target, err = files.target(request, attach)
-  if err then return nil, err end
-  self.netns, err = files.netns(request, attach)
-  if err then return nil, err end
-  local good
-  good, err = look_up_interface(daemon, self, attach)
+  for key, value in pairs(opened) do self[key] = value end
+  local good, err = look_up_interface(daemon, self, wish.attach)
   if not good then return nil, err end
+  wish.path = not self.image and self.path or nil
   self.note = note_of(daemon, wish)
   return self
+end
+
+--- Both of it, for a request of one program.
+---@return bpfd.addition? addition, bpf.error? err
+function addition.prepare(daemon, request, wish, named)
+  local opened, err = addition.open_files(daemon, request, wish.attach, named, wish.image)
+  if not opened then return nil, err end
+  return addition.make(daemon, wish, opened)
 end
 
 return addition

@@ -102,6 +102,7 @@ local function write_down(daemon, plan, outcome)
       index.put_program(daemon, one.id, one.note, one.hook)
     end
     for _, member in ipairs(plan.drop) do daemon.store:remove_program(member.id) end
+    if plan.also then plan.also() end
     for hook_name, manifest in pairs(outcome.chains) do
       index.put_chain(daemon, hook_name, manifest, { places = #plan.keep > 0 })
     end
@@ -156,7 +157,8 @@ end
 local function run(daemon, request, plan)
   add_directories(daemon, plan.drop, plan.add)
   mend_hooks(daemon, plan)
-  local outcome, err, died = run_job(request, plan, consult.about(daemon, request, plan))
+  local answer <const> = not plan.is_fact and consult.about(daemon, request, plan) or nil
+  local outcome, err, died = run_job(request, plan, answer)
   if outcome then return remember(daemon, request, plan, outcome) end
   if not died then return nil, err end
   local settled = reconcile.settle(daemon, died, plan)
@@ -168,8 +170,10 @@ end
 --- it.
 ---@param daemon table
 ---@param request table  that the work belongs to
----@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]? }  as in bpfd.change_job;
----  drop and keep by `change.member`
+---@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, also: fun()?,
+---  is_fact: boolean? }  as in
+---  bpfd.change_job; drop and keep by `change.member`; also: writes into the same transaction;
+---  is_fact: it has happened, and no policy is asked
 ---@return { added: { id: integer, note: table }[], chains: table }? outcome  added: in the order
 ---  of plan.add
 ---@return bpf.error? err

@@ -1,7 +1,7 @@
 -- The daemon's configuration: a Lua file that returns a table; every key has a default.
 
 local error_object = require "bpf.error"
-local sandbox = require "bpfd.sandbox"
+local sandbox = require "bpf.sandbox"
 local schema = require "bpfd.schema"
 
 local config = {}

@@ -8,6 +8,7 @@ local loop = require "bpfd.loop"
 local AT_ONCE <const> = 16 -- requests of one client; further ones wait unread
 local UNSENT <const> = 16 << 20 -- bytes that a client may leave unread
 local DESCRIPTORS <const> = 16
+local STAGED <const> = 1024 -- descriptors of several lines, for one request
 
 local connection = {}
 connection.__index = connection
@@ -25,7 +26,7 @@ function connection.new(socket, server, listener)
   end
   local self = setmetatable({
     socket = socket, server = server, listener = listener, peer = peer,
-    text = {}, size = 0, descriptors = {}, unsent = {}, unsent_size = 0,
+    text = {}, size = 0, descriptors = {}, staged = {}, unsent = {}, unsent_size = 0,
     requests = {}, request_count = 0, used_at = 0,
   }, connection)
   self.watch = loop.watch(socket:fd(), function(readable, writable)
@@ -79,6 +80,7 @@ function connection:close()
   self.socket:shutdown "rw"
   self.socket:close()
   close_all(self.descriptors)
+  close_all(self.staged)
   for _, message in ipairs(self.unsent) do close_all(message.descriptors or {}) end
   self.text, self.unsent = {}, {}
   for _, request in pairs(self.requests) do request:cancel "the client has gone" end
@@ -180,6 +182,23 @@ end
 
 local function append(list, more)
   for _, item in ipairs(more) do list[#list + 1] = item end
+end
+
+--- Keeps descriptors for the next request.
+function connection:stage(descriptors)
+  append(self.staged, descriptors)
+  if #self.staged > STAGED then
+    self:give_up(("more than %d descriptors for one request"):format(STAGED), "EMSGSIZE")
+  end
+end
+
+--- Those that were kept, and the request's own behind them.
+function connection:take_staged(descriptors)
+  if #self.staged == 0 then return descriptors end
+  local all <const> = self.staged
+  self.staged = {}
+  append(all, descriptors)
+  return all
 end
 
 -- The kernel ends a read at the message that descriptors came with: they belong to its last line,

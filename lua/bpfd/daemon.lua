@@ -4,14 +4,17 @@ local core = require "bpf.core"
 local change = require "bpfd.change"
 local directories = require "bpfd.directories"
 local file_system = require "bpfd.file_system"
+local following = require "bpfd.following"
 local hooks = require "bpfd.hooks"
 local interfaces = require "bpfd.interfaces"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+local objects = require "bpfd.objects"
 local policy = require "bpfd.policy"
 local reconcile = require "bpfd.reconcile"
 local server = require "bpfd.server"
+local service = require "bpfd.service"
 local store = require "bpfd.store"
 
 local LAST_JOBS <const> = 20 -- seconds that a stop waits for what is under way
@@ -21,7 +24,9 @@ local TIDY <const> = 5 -- seconds between two looks at the heap
 local daemon = {}
 daemon.__index = daemon
 
-local method_files <const> = { "program", "chain", "map", "image", "policy", "system" }
+local method_files <const> = {
+  "program", "chain", "declaration", "map", "image", "policy", "system",
+}
 
 local function collect_methods()
   local methods = {}
@@ -63,12 +68,14 @@ local function open_parts(self, options)
   if not self.file_system then return nil, err end
   self.store, err = open_store(self)
   if not self.store then return nil, err end
+  self.objects, err = objects.open(self.directories.objects)
+  if not self.objects then return nil, err end
   self.hooks = hooks.new(self.directories)
   self.interfaces, err = interfaces.open()
   if not self.interfaces then return nil, err end
   self.group = core.system.group_id "bpfd"
   self.policy = policy.new(self.config.directory .. "/policy.d", self.config.policy)
-  return true
+  return service.confine()
 end
 
 -- A list of a thousand programs is a few megabytes of heap for a moment; they are given back.
@@ -89,11 +96,13 @@ local function open_doors(self)
   self.policy:start()
   self.server, err = server.open {
     daemon = self, methods = collect_methods(), listen = self.config.listen,
-    limits = self.config.limits,
+    limits = self.config.limits, sockets = service.sockets(),
   }
   if not self.server then return nil, err end
+  self.following = following.start(self)
   self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end)
+  service.ready()
   log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
   self.policy:tell("daemon.started", nil, { version = core.system.version,
     programs = self.store:count "programs" })
@@ -150,6 +159,7 @@ function daemon:stop()
   if self.stopping then return end
   self.stopping = true
   log.info "stopping; what is loaded keeps running"
+  service.stopping()
   if not self.server then return loop.stop() end
   self.server:stop_listening()
   job.cancel_lane("pull", "bpfd stops")

@@ -81,6 +81,7 @@ function directories.open(run_dir, state_dir)
   if not good then return nil, err end
   self.fs = self.run_dir .. "/fs"
   self.database = self.state_dir .. "/bpfd.db"
+  self.objects = self.state_dir .. "/objects"
   return self
 end
 

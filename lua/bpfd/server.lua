@@ -141,9 +141,18 @@ local function serve(self, request, method)
   end
 end
 
+-- Keeps the descriptors of a line for the next request of its connection: more than one line can
+-- carry.
+local function stage(client, message, descriptors)
+  client:stage(descriptors)
+  client:send { jsonrpc = "2.0", id = message.id, result = { staged = #client.staged } }
+end
+
 --- One message of a client (called by its connection).
 function server:handle(client, message, descriptors)
   local method, err, rpc_code = check_request(self, message, client.listener)
+  if method and method.stages then return stage(client, message, descriptors) end
+  if method then descriptors = client:take_staged(descriptors) end
   if not method then
     for _, descriptor in ipairs(descriptors) do descriptor:close() end
     local id = message.id
@@ -204,8 +213,25 @@ local function group_of(listener)
   return gid
 end
 
+-- A listener's socket: the one that a service manager has opened there, else one of our own.
+local function open_listener(self, listen, given)
+  local socket, err = given[listen.path]
+  local is_given <const> = socket ~= nil
+  if not socket then
+    socket, err = core.socket.listen(listen.path, { mode = listen.mode, group = group_of(listen) })
+  end
+  if not socket then return nil, err end
+  given[listen.path] = nil
+  local listener = { socket = socket, path = listen.path, allow = listen.allow,
+    is_given = is_given }
+  listener.watch = loop.watch(socket:fd(), function() accept(self, listener) end)
+  listener.watch:on "r"
+  return listener
+end
+
 --- Opens the sockets; nobody is answered before the loop runs.
----@param options { daemon: table, methods: table, listen: table, limits: table }
+---@param options { daemon: table, methods: table, listen: table, limits: table, sockets: table? }
+---  sockets: those that are open already, by their paths
 ---@return table? server, bpf.error? err
 function server.open(options)
   local self = setmetatable({
@@ -221,18 +247,18 @@ function server.open(options)
       self.connections[client] = nil
     end,
   }
+  local given <const> = options.sockets or {}
   for _, listen in ipairs(options.listen) do
-    local socket, err = core.socket.listen(listen.path, {
-      mode = listen.mode, group = group_of(listen),
-    })
-    if not socket then
+    local listener, err = open_listener(self, listen, given)
+    if not listener then
       self:close()
       return nil, err
     end
-    local listener = { socket = socket, path = listen.path, allow = listen.allow }
-    listener.watch = loop.watch(socket:fd(), function() accept(self, listener) end)
-    listener.watch:on "r"
     table.insert(self.listeners, listener)
+  end
+  for path, socket in pairs(given) do
+    log.warning("a socket was opened for bpfd at %s, which its configuration does not name", path)
+    socket:close()
   end
   return self
 end
@@ -242,7 +268,7 @@ function server:stop_listening()
   for _, listener in ipairs(self.listeners) do
     listener.watch:close()
     listener.socket:close()
-    core.system.remove(listener.path)
+    if not listener.is_given then core.system.remove(listener.path) end
   end
   self.listeners = {}
 end

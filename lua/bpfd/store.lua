@@ -5,7 +5,7 @@ local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
 
-local VERSION <const> = 2
+local VERSION <const> = 3
 local BUSY <const> = 500 -- milliseconds that the loop may stand still for somebody who reads along
 
 local schema <const> = [[
@@ -20,6 +20,7 @@ CREATE TABLE programs (
   iface TEXT,
   ifindex INTEGER,              -- of the daemon's own network namespace
   persist INTEGER NOT NULL,
+  declared_by TEXT,             -- name of the declaration
   note TEXT NOT NULL,           -- JSON: everything else, as in the member record
   object TEXT NOT NULL,         -- JSON: the object in lists, as far as it never changes
   attach TEXT NOT NULL          -- JSON: its attach, likewise
@@ -31,6 +32,12 @@ CREATE TABLE IF NOT EXISTS persistent (       -- loaded with persist before the 
   boot_id TEXT NOT NULL,
   note TEXT NOT NULL,
   UNIQUE (old_id, boot_id)
+) STRICT;
+CREATE INDEX programs_by_declaration ON programs (declared_by);
+CREATE TABLE IF NOT EXISTS declarations (
+  name TEXT PRIMARY KEY,
+  boot_id TEXT NOT NULL,
+  declaration TEXT NOT NULL     -- JSON: programs, whose they are, interfaces that were seen
 ) STRICT;
 DROP TABLE IF EXISTS chains;
 CREATE TABLE chains (
@@ -161,6 +168,63 @@ function store:image_users()
   end, state, start, closing
 end
 
+--- Rows of the programs that a declaration owns, their notes decoded; with nil, of all programs.
+---@param name string?
+---@return table[]
+function store:declared(name)
+  local rows = {}
+  for row in statement(self, [[SELECT * FROM programs
+      WHERE ?1 IS NULL OR declared_by = ?1 ORDER BY id]]):rows(name) do
+    rows[#rows + 1] = program_of(row)
+  end
+  return rows
+end
+
+--- Ids of the programs on an interface of the daemon's own namespace.
+---@return integer[]
+function store:on_interface(ifindex)
+  local ids = {}
+  for row in statement(self, "SELECT id FROM programs WHERE ifindex = ? ORDER BY id"):rows(ifindex)
+  do ids[#ids + 1] = row.id end
+  return ids
+end
+
+--- Numbers of the interfaces that programs are on.
+---@return integer[]
+function store:interfaces()
+  local found = {}
+  for row in statement(self, [[SELECT DISTINCT ifindex FROM programs
+      WHERE ifindex IS NOT NULL ORDER BY ifindex]]):rows() do found[#found + 1] = row.ifindex end
+  return found
+end
+
+--- Keeps a declaration, or forgets it.
+---@param name string
+---@param declaration table?
+function store:put_declaration(name, declaration)
+  if not declaration then
+    return assert(statement(self, "DELETE FROM declarations WHERE name = ?"):run(name))
+  end
+  return assert(statement(self,
+    "INSERT OR REPLACE INTO declarations (name, boot_id, declaration) VALUES (?, ?, ?)")
+    :run(name, self.boot_id, json.encode(declaration)))
+end
+
+---@return table? declaration
+function store:declaration(name)
+  local row = statement(self, "SELECT declaration FROM declarations WHERE name = ?"):row(name)
+  return row and json.decode(row.declaration)
+end
+
+---@return string[]
+function store:declarations()
+  local names = {}
+  for row in statement(self, "SELECT name FROM declarations ORDER BY name"):rows() do
+    names[#names + 1] = row.name
+  end
+  return names
+end
+
 ---@return integer
 function store:count(table_name)
   return statement(self, "SELECT count(*) AS n FROM " .. table_name):row().n
@@ -172,11 +236,11 @@ end
 ---@param shown { object: string, attach: string }  what of it is shown and never changes, as JSON
 function store:put_program(id, note, hook, shown)
   return assert(statement(self, [[INSERT OR REPLACE INTO programs
-      (id, boot_id, type, hook, map_owner_id, iface, ifindex, persist, note, object,
-        attach) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]])
+      (id, boot_id, type, hook, map_owner_id, iface, ifindex, persist, declared_by, note, object,
+        attach) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]])
     :run(id, self.boot_id, note.type, hook, note.map_owner_id, note.attach.iface,
       not note.attach.netns and note.attach.ifindex or nil,
-      note.persist == true, json.encode(note), shown.object, shown.attach))
+      note.persist == true, note.declared_by, json.encode(note), shown.object, shown.attach))
 end
 
 function store:remove_program(id)
@@ -224,6 +288,7 @@ end
 ---@return integer
 function store:forget_other_boots()
   assert(statement(self, "DELETE FROM chains WHERE boot_id <> ?"):run(self.boot_id))
+  assert(statement(self, "DELETE FROM declarations WHERE boot_id <> ?"):run(self.boot_id))
   assert(statement(self, [[INSERT OR IGNORE INTO persistent (old_id, boot_id, note)
     SELECT id, boot_id, note FROM programs WHERE boot_id <> ? AND persist]]):run(self.boot_id))
   return assert(statement(self, "DELETE FROM programs WHERE boot_id <> ?"):run(self.boot_id))

@@ -3,6 +3,7 @@
 # own root (changes stay in the VM's memory), and ends with its exit status. Without a command: a shell.
 # VM_TIMEOUT seconds (default 900) for all, VM_BOOT_TIMEOUT (120) until userland; 124 when either is passed, 125 when
 # the VM ended without a status (its console's last lines are shown). VM_MEMORY, VM_OPTIONS (more words for qemu),
+# VM_INIT=systemd: the command runs under a systemd that is process 1.
 # VM_ACCEL (default tcg,thread=single: with threads newer kernels panic when programs are swapped under traffic), VM_CPUS.
 set -u
 
@@ -33,6 +34,7 @@ mkdir "$exchange/shared"
 release=$(cat "$kernel/release")
 realpath "$kernel/lib/modules/$release" >"$exchange/shared/modules"
 pwd >"$exchange/shared/directory"
+[ "${VM_INIT:-}" != systemd ] || : >"$exchange/shared/systemd"
 if [ $# -gt 0 ]; then
 	printf '%s\n' "$*" >"$exchange/shared/command"
 else

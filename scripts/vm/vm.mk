@@ -9,7 +9,7 @@ RESIDENT = scripts/vm/resident.sh sh lua5.4 nsenter ip tc bpftool xdp-loader $(a
 # One core's worth of emulation: specs one after the other, with patience.
 VM_SPECS = $(RESIDENT); $(VM_ENV) SPEC_JOBS=1 SPEC_SECONDS=1800 SPEC_PATIENCE=10 $(SPEC_ENV) $(LUA) spec/run.lua $(or $(SPECS),spec/kernel)
 
-.PHONY: test-vm test-kernels vm-shell bench-vm
+.PHONY: test-vm test-kernels test-machine vm-shell bench-vm
 test-vm: # SPECS="spec/kernel/chain_freplace_spec.lua" runs a part
 	@scripts/deps.sh vm
 	$(BUILD_ALL)
@@ -27,6 +27,11 @@ bench-vm:
 	$(BUILD_ALL)
 	@VM_TIMEOUT=$${VM_TIMEOUT:-1800} VM_CPUS=1 VM_OPTIONS='-icount shift=0,sleep=off' \
 		scripts/vm/run.sh $(KERNEL) '$(RESIDENT); SPEC_PATIENCE=100 $(SPEC_ENV) $(LUA) scripts/vm/bench.lua'
+
+test-machine: # the test VM itself, and bpfd installed as a systemd service in one
+	@scripts/deps.sh vm
+	$(BUILD_ALL)
+	@KERNEL=$(KERNEL) SPEC_JOBS=1 SPEC_SECONDS=1500 $(SPEC_ENV) $(LUA) spec/run.lua spec/vm/*_spec.lua
 
 vm-shell:
 	@scripts/deps.sh vm

@@ -6,29 +6,15 @@ local error_object = require "bpf.error"
 local field = require "bpf.field"
 local images = require "bpfd.images"
 local json = require "bpf.json"
+local metadata = require "bpfd.metadata"
 local program_object = require "bpfd.program_object"
 local program_types = require "bpf.program_types"
 local programs = require "bpfd.programs"
-local selector = require "bpf.selector"
 
 local program = {}
 
 local function refusal(message, advice)
   return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
-end
-
--- A table of texts, as metadata and globals are.
-local function texts(value, name)
-  if value == nil then return {} end
-  if type(value) ~= "table" then return refusal(name .. " must be an object") end
-  local copy = {}
-  for key, text in pairs(value) do
-    if type(key) ~= "string" or type(text) ~= "string" then
-      return refusal(name .. " must be an object of texts")
-    end
-    copy[key] = text
-  end
-  return copy
 end
 
 local function id_in(value, name)
@@ -75,9 +61,9 @@ local function read_wish(daemon, params)
   if not good then return nil, err end
   wish.attach, err = attach_check.check(params.attach)
   if not wish.attach then return nil, err end
-  wish.global, err = texts(params.global, "global")
+  wish.global, err = metadata.texts(params.global, "global")
   if not wish.global then return nil, err end
-  wish.metadata, err = texts(params.metadata, "metadata")
+  wish.metadata, err = metadata.texts(params.metadata, "metadata")
   if not wish.metadata then return nil, err end
   if params.map_owner_id ~= nil then
     wish.map_owner_id, err = id_in(params.map_owner_id, "map_owner_id")
@@ -142,25 +128,6 @@ local function wanted_types(value)
   return set
 end
 
--- The test of metadata that `metadata` and `selector` ask for; nil when they ask for nothing.
-local function wanted_metadata(params)
-  local wanted, err = texts(params.metadata, "metadata")
-  if not wanted then return nil, err end
-  if params.selector == nil and next(wanted) == nil then return nil end
-  local selects = function() return true end
-  if params.selector ~= nil then
-    if type(params.selector) ~= "string" then return refusal "selector must be a text" end
-    selects, err = selector.parse(params.selector)
-    if not selects then return nil, err end
-  end
-  return function(metadata)
-    for key, value in pairs(wanted) do
-      if metadata[key] ~= value then return false end
-    end
-    return selects(metadata)
-  end
-end
-
 -- Ours are ready texts; so are the others made, to stand among them in order.
 local function add_foreign(list, own, types)
   for id in bpf.program.each() do
@@ -180,7 +147,7 @@ program["program.list"] = {
     local types, err = wanted_types(params.program_type)
     if err then return nil, err end
     local matches
-    matches, err = wanted_metadata(params)
+    matches, err = metadata.filter(params)
     if err then return nil, err end
     local list, own, chains = {}, {}, {}
     for row in daemon.store:programs() do

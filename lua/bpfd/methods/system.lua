@@ -34,6 +34,9 @@ system["system.features"] = {
   end,
 }
 
+-- The descriptors of this line belong to the next request of the connection, before its own.
+system["request.stage"] = { parameters = {}, stages = true }
+
 system["request.cancel"] = {
   parameters = { request = true },
   run = function(_, request)

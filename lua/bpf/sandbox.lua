@@ -38,14 +38,18 @@ local function read(path)
   return text
 end
 
---- What the file returns. It sees string, table and math, and may run that many instructions.
+--- The text of a file.
 ---@param path string
+---@return string? text, bpf.error? err
+sandbox.read = read
+
+--- What the text returns. It sees string, table and math, and may run that many instructions.
+---@param text string
+---@param name string  that messages call it
 ---@param options { instructions: integer, environment: table? }
 ---@return any value, bpf.error? err
-function sandbox.run(path, options)
-  local text, err = read(path)
-  if not text then return nil, err end
-  local chunk, complaint = load(text, "@" .. path, "t", environment(options.environment))
+function sandbox.run_text(text, name, options)
+  local chunk, complaint = load(text, "@" .. name, "t", environment(options.environment))
   if not chunk then return nil, error_object.new { code = "EINVAL", message = complaint } end
   local thread = coroutine.create(chunk)
   debug.sethook(thread, function() error("it runs for too long", 2) end, "", options.instructions)
@@ -54,6 +58,16 @@ function sandbox.run(path, options)
   coroutine.close(thread)
   if error_object.is(value) then return nil, value end
   return nil, error_object.new { code = "EINVAL", message = tostring(value) }
+end
+
+--- What the file returns, likewise.
+---@param path string
+---@param options { instructions: integer, environment: table? }
+---@return any value, bpf.error? err
+function sandbox.run(path, options)
+  local text, err = read(path)
+  if not text then return nil, err end
+  return sandbox.run_text(text, path, options)
 end
 
 return sandbox
