@@ -57,7 +57,7 @@ static int open_library(void)
 	if (curl.curl_easy_init)
 		return 0;
 	for (size_t i = 0; !library && i < sizeof(names) / sizeof(*names); i++)
-		library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+		library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
 	return library ? find_functions(library) : -ENOSYS;
 }
 

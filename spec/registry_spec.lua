@@ -1,8 +1,10 @@
 -- The registry client against Debian's docker-registry, and against what skopeo writes and reads.
 local uv = require "luv"
+local base64 = require "bpf.base64"
 local bpf = require "bpf"
 local core = require "bpf.core"
 local process = require "spec.support.process"
+local http_server = require "spec.support.http_server"
 local server = require "spec.support.registry"
 
 local MANIFEST <const> = "application/vnd.oci.image.manifest.v1+json"
@@ -196,6 +198,63 @@ describe("the registry client", function()
     assert.matches("wants a user name and a password$", err.message)
     assert.matches("registry%-auth", err.advice)
     assert.equal("EACCES", fails(nobody:push_blob(digest_of "x", 1, { bytes = "x" })).code)
+  end)
+
+  -- A JSON Web Token for one repository, as docker-registry wants it: ES256, with its certificate.
+  local function token_for(repository, actions, certificates)
+    local function part(text)
+      return (base64.encode(text):gsub("+", "-"):gsub("/", "_"):gsub("=", ""))
+    end
+    local certificate = read(certificates .. "/ca.pem"):gsub("%-%-%-%-%-[^\n]*\n", "")
+      :gsub("\n", "")
+    local now = os.time()
+    local signed = part(bpf.json.encode { typ = "JWT", alg = "ES256", x5c = { certificate } })
+      .. "." .. part(bpf.json.encode {
+        iss = "bpfd-spec", aud = "bpfd-spec", sub = "alice", jti = "1",
+        iat = now, nbf = now - 60, exp = now + 600,
+        access = { { type = "repository", name = repository, actions = actions } },
+      })
+    local der = assert(core.signature.sign(read(certificates .. "/ca.key"), signed))
+    local function number(text) return ("\0"):rep(32 - #text) .. text:sub(-32) end
+    local r, s = ("xxxs1xs1"):unpack(der) -- SEQUENCE { INTEGER, INTEGER }, each with its length
+    return signed .. "." .. part(number(r) .. number(s))
+  end
+
+  it("gets a token where the registry names a token service", function()
+    local certificates = directory .. "/token"
+    assert(uv.fs_mkdir(certificates, 448))
+    server.make_certificates(certificates)
+    local service = http_server.start(([[return function(request)
+      if request.headers.authorization ~= "Basic YWxpY2U6c2VjcmV0" then return { status = 401 } end
+      return { body = '{"token":"%s"}' }
+    end]]):format(token_for("tokens/x", { "pull", "push" }, certificates)))
+    open_servers[#open_servers + 1] = service
+    local guarded = start { token = { realm = service.url .. "/token",
+      certificate = certificates .. "/ca.pem" } }
+    local settings = { registries = { [guarded.host] = { plain_http = true },
+      [service.host] = { plain_http = true } } }
+    local function session_of(repository, password)
+      return open(guarded.host, repository, { settings = settings,
+        credentials = { username = "alice", password = password } })
+    end
+    local session <close> = session_of("tokens/x:1", "secret")
+    local manifest = push_image(session, "1", "of tokens")
+    assert.equal(manifest, session:manifest().bytes)
+    local paths = {}
+    for place, request in ipairs(service:requests()) do paths[place] = request.path end
+    assert.same({
+      "/token?service=bpfd-spec&scope=repository%3Atokens%2Fx%3Apull%2Cpush",
+      "/token?service=bpfd-spec&scope=repository%3Atokens%2Fx%3Apull",
+    }, paths)
+
+    local wrong <close> = session_of("tokens/x:1", "wrong")
+    local err = fails(wrong:manifest())
+    assert.equal("EACCES", err.code)
+    assert.matches("the token service 127.0.0.1 answers 401", err.message)
+    local other <close> = session_of("other/x:1", "secret")
+    err = fails(other:manifest())
+    assert.equal("EACCES", err.code)
+    assert.matches("the registry answers 401", err.message)
   end)
 
   it("trusts a registry whose certificate the configured CA has signed, and no other", function()
