@@ -72,6 +72,29 @@ describe("the configuration", function()
     assert.matches("it must return a table", complaint_about "local x = 1")
   end)
 
+  it("refuses registries and signature rules that would never be looked at", function()
+    for name in pairs { ["https://quay.io"] = 1, ["quay.io/acme"] = 1, Quay_io = 1,
+        ["index.docker.io"] = 1, [""] = 1 } do
+      assert.matches("is no registry as references name it, HOST or HOST:PORT",
+        complaint_about(("return { registries = { [%q] = { plain_http = true } } }"):format(name)))
+    end
+    for rule, why in pairs {
+      ['match = "quay.io/acme/x:1"'] = "names a tag or a digest",
+      ['match = "*", require = "required"'] = "requires signatures but names no key",
+      ['match = "*", key = "acme.pub"'] = "key must be an absolute path",
+      ['require = "off"'] = "match is missing",
+    } do
+      assert.matches("signatures%[1%].*" .. why,
+        complaint_about(("return { signatures = { { %s } } }"):format(rule)))
+    end
+    local settings = assert(load_text [[return {
+      registries = { ["127.0.0.1:5000"] = { plain_http = true }, ["docker.io"] = {},
+        localhost = {}, ["[::1]:5000"] = {} },
+      signatures = { { match = "127.0.0.1:5000/*" } } }]])
+    assert.is_true(settings.registries["127.0.0.1:5000"].plain_http)
+    assert.equal("optional", settings.signatures[1].require)
+  end)
+
   it("is run without files, modules, or a way to run on for ever", function()
     for _, name in ipairs { "io", "os", "require", "load", "dofile", "debug", "pcall",
       "setmetatable", "collectgarbage", "coroutine", "package" } do

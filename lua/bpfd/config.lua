@@ -1,7 +1,9 @@
 -- The daemon's configuration: a Lua file that returns a table; every key has a default.
 
 local error_object = require "bpf.error"
+local reference = require "bpf.registry.reference"
 local sandbox = require "bpf.sandbox"
+local signature_rules = require "bpf.image.signature_rules"
 local schema = require "bpfd.schema"
 
 local config = {}
@@ -28,16 +30,38 @@ local interface_defaults <const> = {
   engine = "auto", xdp_mode = "auto", tc_end = "next", tc_attach = "auto",
 }
 
-local registry <const> = schema.record {
+local registry <const> = schema.map_of(schema.record {
   plain_http = { schema.boolean, default = false },
   ca = { schema.absolute_path },
-}
+})
+
+-- A name that no reference has would never be looked up.
+local function registries(value, place)
+  local checked, complaint = registry(value, place)
+  if not checked then return nil, complaint end
+  for name in pairs(checked) do
+    local read <const> = reference.parse(name .. "/x")
+    if not read or read.registry ~= name then
+      return nil, ('%s["%s"] is no registry as references name it, HOST or HOST:PORT'):format(
+        place, name)
+    end
+  end
+  return checked
+end
 
 local signature <const> = schema.record {
   match = { schema.text, required = true },
   require = { schema.one_of { "required", "optional", "off" }, default = "optional" },
   key = { schema.absolute_path },
 }
+
+local function signature_rule(value, place)
+  local checked, complaint = signature(value, place)
+  if not checked then return nil, complaint end
+  complaint = signature_rules.complaint(checked)
+  if complaint then return nil, ("%s: %s"):format(place, complaint) end
+  return checked
+end
 
 local whole <const> = schema.record {
   listen = { schema.list_of(listener) },
@@ -48,8 +72,8 @@ local whole <const> = schema.record {
     object_size = { schema.size, default = "64MiB" },
     timeout = { schema.duration, default = "30s" },
   }, default = {} },
-  registries = { schema.map_of(registry), default = {} },
-  signatures = { schema.list_of(signature), default = {} },
+  registries = { registries, default = {} },
+  signatures = { schema.list_of(signature_rule), default = {} },
   policy = { schema.record {
     instructions = { schema.count, default = 1000000 },
     memory = { schema.size, default = "8MiB" },

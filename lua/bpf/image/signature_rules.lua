@@ -1,8 +1,8 @@
 -- Which images must be signed, and by whom: the rules of the configuration, the first that fits.
 
+-- What reads keys and signatures is loaded when the first rule needs it: the daemon checks its
+-- configuration by this module, and verifies in other processes.
 local error_object = require "bpf.error"
-local key = require "bpf.image.key"
-local signature = require "bpf.image.signature"
 
 local LARGEST <const> = 64 * 1024 -- bytes of a file of keys
 
@@ -22,28 +22,31 @@ local metatable = { __index = methods }
 
 local signature_rules = {}
 
-local function refuse(message, advice)
-  return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
+local function refuse(message)
+  return nil, error_object.new { code = "EINVAL", message = message }
 end
 
 local function read_keys(path)
   local file <close>, why = io.open(path, "rb")
   if not file then return refuse("cannot read the key " .. why) end
   local text <const> = file:read(LARGEST) or ""
-  local keys, err = key.public(text)
+  local keys, err = require("bpf.image.key").public(text)
   if not keys then return nil, err:because("reading the key " .. path) end
   return text
 end
 
--- A rule that can never hold would leave its images unprotected without a word.
-local function check(rule)
+--- What is wrong with a rule that can never hold: it would leave its images unprotected without a
+--- word.
+---@param rule bpf.image.signature_rule
+---@return string?
+function signature_rules.complaint(rule)
   if rule.match:find "/.*[:@][^/]*$" then
-    return refuse(("a rule matches repositories; %s names a tag or a digest"):format(rule.match))
+    return ("a rule matches repositories; %s names a tag or a digest"):format(rule.match)
   end
   if rule.require == "required" and not rule.key then
-    return refuse(("the rule for %s requires signatures but names no key"):format(rule.match))
+    return ("the rule for %s requires signatures but names no key"):format(rule.match)
   end
-  return true
+  return nil
 end
 
 local function pattern_of(match)
@@ -57,9 +60,9 @@ end
 function signature_rules.new(configured)
   local rules = {}
   for place, rule in ipairs(configured) do
-    local good, err = check(rule)
-    if not good then return nil, err end
-    local text
+    local complaint <const> = signature_rules.complaint(rule)
+    if complaint then return refuse(complaint) end
+    local text, err
     if rule.key and rule.require ~= "off" then
       text, err = read_keys(rule.key)
       if not text then return nil, err end
@@ -98,7 +101,7 @@ function methods:decide(reference, digests, signatures)
     return { decision = "off", reason = ("the rule for %s looks for no signature"):format(
       rule.match) }
   end
-  local good, err = signature.verify {
+  local good, err = require("bpf.image.signature").verify {
     reference = reference, digests = digests, signatures = signatures, key = rule.key,
   }
   if good then
