@@ -60,12 +60,12 @@ static void take_member(lua_State *L, int index, struct freplace_member *member)
 	lua_getfield(L, index, "program");
 	lua_getfield(L, index, "mask");
 	lua_getfield(L, index, "priority");
-	lua_getfield(L, index, "has_frags");
+	lua_getfield(L, index, "flags");
 	*member = (struct freplace_member){
 	    .program_fd = check_program(L, -4)->fd,
 	    .mask = (__u32)luaL_checkinteger(L, -3),
 	    .priority = (__u32)luaL_checkinteger(L, -2),
-	    .has_frags = lua_toboolean(L, -1),
+	    .flags = (__u32)luaL_checkinteger(L, -1),
 	};
 	lua_pop(L, 4);
 }
@@ -77,6 +77,7 @@ static void take_chain(lua_State *L, struct freplace_chain *chain)
 	*chain = (struct freplace_chain){.type = check_type(L, 1)};
 	luaL_checktype(L, 2, LUA_TTABLE);
 	chain->finish = (__s32)luaL_checkinteger(L, 3);
+	chain->version = (__u32)luaL_optinteger(L, 4, 0);
 	count = lua_rawlen(L, 2);
 	luaL_argcheck(L, count >= 1 && count <= DISPATCHER_SLOTS, 2, "1 to 10 members");
 	for (size_t i = 0; i < count; i++) {
@@ -87,7 +88,9 @@ static void take_chain(lua_State *L, struct freplace_chain *chain)
 	chain->member_cnt = count;
 }
 
-/* build(kind, {{program=, mask=, priority=, has_frags=} ...}, finish) -> dispatcher, {link ...} */
+/* build(kind, {{program=, mask=, priority=, flags=} ...}, finish, version) -> dispatcher, {link
+ * ...}
+ */
 static int build(lua_State *L)
 {
 	struct freplace_dispatcher dispatcher;

@@ -18,6 +18,7 @@
 	X(btf) \
 	X(chain) \
 	X(freplace) \
+	X(libxdp) \
 	X(feature) \
 	X(sandbox) \
 	X(transfer) \

@@ -9,7 +9,7 @@
 
 volatile const struct tc_dispatcher_config conf = {};
 
-/* See xdp_dispatcher.bpf.c. */
+/* See xdp_dispatcher.h. */
 #define SLOT(NAME)                                                                                 \
 	__attribute__((noinline)) int NAME(struct __sk_buff *skb)                                  \
 	{                                                                                          \

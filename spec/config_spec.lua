@@ -28,7 +28,8 @@ describe("the configuration", function()
     assert.equal(256, settings.limits.connections)
     assert.equal(60, settings.limits.idle)
     assert.equal(2 << 30, settings.images.size)
-    assert.same({ engine = "auto", xdp_mode = "auto", tc_end = "next", tc_attach = "auto" },
+    assert.same({ engine = "auto", xdp_mode = "auto", tc_end = "next", tc_attach = "auto",
+      libxdp = "auto", dispatcher_version = 2 },
       settings:interface "eth0")
     assert.equal("/tmp/run/bpfd.sock", settings.listen[1].path)
     assert.equal(tonumber("660", 8), settings.listen[1].mode)

@@ -9,8 +9,10 @@
 
 #include "core/chain/freplace.h"
 
-extern const unsigned char xdp_dispatcher_object[], tc_dispatcher_object[];
-extern const size_t xdp_dispatcher_object_size, tc_dispatcher_object_size;
+extern const unsigned char xdp_dispatcher_object[], xdp_dispatcher_v3_object[],
+    tc_dispatcher_object[];
+extern const size_t xdp_dispatcher_object_size, xdp_dispatcher_v3_object_size,
+    tc_dispatcher_object_size;
 
 /* A loaded dispatcher with its object, which still has the types. */
 struct loaded_dispatcher {
@@ -22,7 +24,7 @@ static struct dispatcher_config make_config(const struct freplace_chain *chain)
 {
 	struct dispatcher_config config = {
 	    .magic = DISPATCHER_MAGIC,
-	    .version = DISPATCHER_VERSION,
+	    .version = chain->version ?: 2,
 	    .slots_used = chain->member_cnt,
 	    .has_frags = chain->type == BPF_PROG_TYPE_XDP,
 	};
@@ -32,37 +34,44 @@ static struct dispatcher_config make_config(const struct freplace_chain *chain)
 
 		config.masks[i] = member->mask | DISPATCHER_RETURN_BIT;
 		config.priorities[i] = member->priority;
-		config.flags[i] = member->has_frags ? BPF_F_XDP_HAS_FRAGS : 0;
-		config.has_frags &= member->has_frags;
+		config.flags[i] = member->flags;
+		config.has_frags &= !!(member->flags & BPF_F_XDP_HAS_FRAGS);
 	}
 	return config;
 }
 
 static int set_config(struct bpf_object *object, const struct freplace_chain *chain)
 {
-	struct tc_dispatcher_config config = {.chain = make_config(chain), .finish = chain->finish};
+	struct dispatcher_config config = make_config(chain);
+	struct dispatcher_config_v3 config_v3 = {.chain = config};
+	struct tc_dispatcher_config tc_config = {.chain = config, .finish = chain->finish};
 	struct bpf_map *map;
 
 	bpf_object__for_each_map (map, object) {
-		if (chain->type == BPF_PROG_TYPE_XDP)
-			return bpf_map__set_initial_value(map, &config.chain, sizeof(config.chain));
+		if (chain->type != BPF_PROG_TYPE_XDP)
+			return bpf_map__set_initial_value(map, &tc_config, sizeof(tc_config));
+		if (config.version == 3)
+			return bpf_map__set_initial_value(map, &config_v3, sizeof(config_v3));
 		return bpf_map__set_initial_value(map, &config, sizeof(config));
 	}
 	return -ENOENT;
 }
 
-static struct bpf_object *open_object(__u32 type)
+static struct bpf_object *open_object(const struct freplace_chain *chain)
 {
-	bool is_xdp = type == BPF_PROG_TYPE_XDP;
+	bool is_xdp = chain->type == BPF_PROG_TYPE_XDP;
 
 	/* The kernel shows libbpf's object name in the map's: libxdp's is xdp_disp.rodata */
 	LIBBPF_OPTS(bpf_object_open_opts, options,
 		    .object_name = is_xdp ? "xdp_dispatcher" : "tc_dispatcher");
 
-	if (is_xdp)
-		return bpf_object__open_mem(xdp_dispatcher_object, xdp_dispatcher_object_size,
+	if (!is_xdp)
+		return bpf_object__open_mem(tc_dispatcher_object, tc_dispatcher_object_size,
 					    &options);
-	return bpf_object__open_mem(tc_dispatcher_object, tc_dispatcher_object_size, &options);
+	if (chain->version == 3)
+		return bpf_object__open_mem(xdp_dispatcher_v3_object, xdp_dispatcher_v3_object_size,
+					    &options);
+	return bpf_object__open_mem(xdp_dispatcher_object, xdp_dispatcher_object_size, &options);
 }
 
 static int load(const struct freplace_chain *chain, struct loaded_dispatcher *loaded,
@@ -72,7 +81,7 @@ static int load(const struct freplace_chain *chain, struct loaded_dispatcher *lo
 	int err;
 
 	diagnostic__listen(why);
-	loaded->object = open_object(chain->type);
+	loaded->object = open_object(chain);
 	if (!loaded->object) {
 		err = -errno;
 		goto out;

@@ -20,11 +20,12 @@ struct freplace_member {
 	int program_fd; /* BPF_PROG_TYPE_EXT, borrowed */
 	__u32 mask;
 	__u32 priority;
-	bool has_frags; /* the kernel does not tell for an extension program */
+	__u32 flags; /* BPF_F_XDP_HAS_FRAGS: the kernel does not tell for an extension program */
 };
 
 struct freplace_chain {
 	__u32 type;	   /* BPF_PROG_TYPE_XDP or BPF_PROG_TYPE_SCHED_CLS */
+	__u32 version;	   /* XDP: the dispatcher's layout, 2 (also for 0) or 3 */
 	__s32 finish;	   /* TC: the verdict at the chain's end; XDP passes */
 	size_t member_cnt; /* 1 to DISPATCHER_SLOTS */
 	struct freplace_member members[DISPATCHER_SLOTS];

@@ -5,6 +5,7 @@
 
 local bpf = require "bpf"
 local chain_state = require "bpfd.chain_state"
+local shared_chain = require "bpfd.shared_chain"
 local tree = require "bpfd.tree"
 
 local chain_change = {}
@@ -15,6 +16,7 @@ local chain_change = {}
 ---@field state bpfd.chain_state
 ---@field manifest table|false  of the new chain; false: the hook has none afterwards
 ---@field build table?      the new chain; nil where nothing has to be built
+---@field shared table?     bpfd.shared_chain.swap, where libxdp changes the chain too
 local change = {}
 change.__index = change
 
@@ -31,6 +33,7 @@ local function open_maps(dirs, id, maps)
 end
 
 local function open_member(dirs, member)
+  if member.owner then return shared_chain.open_member(member) end
   local program, err = bpf.program.open_pin(dirs:program(member.id) .. "/program")
   if not program then return nil, err end
   local record, note, maps
@@ -69,8 +72,10 @@ end
 local function build(self, manifest, options)
   local members, err = open_members(self.dirs, manifest.members)
   if not members then return nil, err end
-  self.build, err = bpf.chain.engine(manifest.engine).build(self.hook, members, options)
+  self.build, err = bpf.chain.engine(manifest.engine).build(self.hook, members,
+    { tc_end = options.tc_end, version = manifest.dispatcher_version })
   if not self.build then return nil, err end
+  manifest.replaces = self.state.shared and self.state.live or nil
   manifest.segments, manifest.tail_callers = self.build.segments, self.build.tail_callers
   local good
   good, err = pin_chain(self, manifest)
@@ -78,6 +83,7 @@ local function build(self, manifest, options)
     self:discard()
     return nil, err
   end
+  if self.shared then self.shared:take(self.build, self.head, members) end
   return self
 end
 
@@ -93,6 +99,7 @@ function chain_change.prepare(dirs, place, state, manifest, options)
   local self = setmetatable({
     dirs = dirs, name = place.name, hook = place.hook, enter = place.enter, state = state,
     manifest = #manifest.members > 0 and manifest,
+    shared = manifest.shared and shared_chain.swap(place.hook, state) or nil,
   }, change)
   if state.live then
     local err
@@ -108,7 +115,8 @@ end
 function chain_change.unreached(dirs, place, state, manifest)
   return setmetatable({
     dirs = dirs, name = place.name, hook = place.hook, enter = place.enter, state = state,
-    manifest = #manifest.members > 0 and manifest, head = state.id,
+    manifest = shared_chain.count_own(manifest.members) > 0 and manifest, head = state.id,
+    is_unreached = true,
   }, change)
 end
 
@@ -153,11 +161,14 @@ end
 function change:commit()
   local state <const>, good, err = self.state, self.enter()
   if not good then return nil, err end
-  if self:attaches() then
+  if self.shared then
+    good, err = self.shared:commit()
+    self.attached_as = good or nil
+  elseif self:attaches() then
     good, err = attach_anew(self)
   elseif self.build then
     good, err = self.hook:replace(state.link, self.build.program, state.live)
-  elseif state.live and not self.manifest then
+  elseif state.live and not self.manifest and not self.is_unreached then
     good, err = self.hook:detach(state.link, state.live)
   end
   if good then self.committed = true end
@@ -168,13 +179,15 @@ local function take_back(self)
   local state <const> = self.state
   local good, err = self.enter()
   if not good then return nil, err end
-  if self:attaches() then
+  if self.shared then
+    good, err = self.shared:undo(self.before)
+  elseif self:attaches() then
     good, err = self.hook:detach(self.link, self.head)
     if good and self.link ~= true then good, err = bpf.pin.unlink(link_path(self)) end
     if good and state.severed_link then good, err = state.severed_link:pin(link_path(self)) end
   elseif self.build then
     good, err = self.hook:replace(state.link, self.before, self.head)
-  elseif state.live and not self.manifest then
+  elseif state.live and not self.manifest and not self.is_unreached then
     if state.link then good, err = bpf.pin.unlink(link_path(self)) end
     if good then good, err = attach(self, self.before) end
   end
@@ -185,7 +198,9 @@ end
 function change:discard()
   if self.build then self.build:close() end
   if self.directory then bpf.pin.remove_tree(self.directory) end
-  if not self.state.manifest then bpf.pin.remove_tree(self.dirs:chain(self.name)) end
+  if #tree.names(self.dirs:chain(self.name)) == 0 then
+    bpf.pin.remove_tree(self.dirs:chain(self.name))
+  end
 end
 
 --- The chain before is in force again.
@@ -215,17 +230,28 @@ local function xdp_mode(self)
   return type(mode) == "string" and mode or nil
 end
 
+-- Of a committed change: the program that the hook runs now.
+function change:running()
+  if self.build then return self.head end
+  return self.is_unreached and self.state.live or nil
+end
+
 --- Drops what was before, once no packet needs it.
 ---@return table|false|nil manifest  with what was found out; false: no chain is left
 ---@return bpf.error? err
 function change:finish()
-  if not self.manifest then
-    local good, err = bpf.pin.remove_tree(self.dirs:chain(self.name))
-    if not good then return nil, err end
-    return false
+  local good, err = true, nil
+  if self.shared then good, err = self.shared:finish() end
+  if good and self.build then
+    good, err = chain_state.drop_others(self.dirs, self.name, self.head, true)
   end
+  -- where only others are left, nothing of ours is kept of the chain
+  if good and (not self.manifest or shared_chain.count_own(self.manifest.members) == 0) then
+    good, err = chain_state.forget(self.dirs, self.name, self:running())
+    return good and false, err
+  end
+  if not good then return nil, err end
   if self.build then
-    chain_state.drop_others(self.dirs, self.name, self.head)
     self.manifest.head = self.head
     self.manifest.xdp_mode = xdp_mode(self)
   end

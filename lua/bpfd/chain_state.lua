@@ -1,6 +1,8 @@
 -- What runs at a hook, and what is pinned for it: read by jobs.
 
 local bpf = require "bpf"
+local libxdp = require "bpf.chain.libxdp"
+local shared_chain = require "bpfd.shared_chain"
 local tree = require "bpfd.tree"
 
 local chain_state = {}
@@ -11,6 +13,9 @@ local chain_state = {}
 ---@field live integer?     id of the program that the hook runs
 ---@field manifest table?   of the chain in force, or of the last one where the interface is gone
 ---@field id integer?       of that chain's head: the name of its directory
+---@field shared table?     what runs, where that is a chain of libxdp's (bpf.chain.libxdp)
+---@field refusal table?    why that one cannot be changed
+---@field lost table[]?     members that have lost their places in it
 
 -- Without a link or a filter that tells, the youngest chain is the last that was in force.
 local function last_of(ids)
@@ -22,6 +27,27 @@ local function is_in(list, value)
     if item == value then return true end
   end
   return false
+end
+
+local function keep_own(manifest)
+  local own = {}
+  for _, member in ipairs(manifest.members) do
+    if not member.owner then table.insert(own, member) end
+  end
+  manifest.members = own
+end
+
+-- A shared chain is in force as it runs, whoever wrote it; once it does not run, those of others
+-- are not in it any more.
+local function look_for_shared(dirs, state, hook)
+  local is_reachable <const> = not state.link and hook and hook.type == "xdp" and hook.ifindex ~= 0
+  local running <const> = is_reachable and libxdp.read(hook.ifindex)
+  if running then
+    if state.id ~= running.id then state.id = nil end
+    return shared_chain.complete(dirs, state, running, hook.ifindex, state.manifest)
+  end
+  if state.manifest and not state.live then keep_own(state.manifest) end
+  return state
 end
 
 ---@param dirs table
@@ -44,19 +70,33 @@ function chain_state.read(dirs, hook_name, hook)
     state.id = last
     state.manifest = bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), last))
   end
-  return state
+  return look_for_shared(dirs, state, hook)
 end
 
---- Drops every chain of the hook's but the one with this id; nil drops them all.
+--- Drops every chain of the hook's but the one with this id; nil drops them all. `in_force`: that
+--- is what runs.
 ---@return true? ok, bpf.error? err
-function chain_state.drop_others(dirs, hook_name, kept)
+function chain_state.drop_others(dirs, hook_name, kept, in_force)
   for _, id in ipairs(tree.ids(dirs:chain(hook_name))) do
-    if id ~= kept then
-      local good, err = bpf.pin.remove_tree(("%s/%d"):format(dirs:chain(hook_name), id))
-      if not good then return nil, err end
+    local directory <const> = ("%s/%d"):format(dirs:chain(hook_name), id)
+    local good, err = true, nil
+    if id ~= kept or in_force then
+      good, err = shared_chain.drop_pins(bpf.chain.manifest.read(directory), id, id == kept)
     end
+    if good and id ~= kept then good, err = bpf.pin.remove_tree(directory) end
+    if not good then return nil, err end
   end
   return true
+end
+
+--- Drops all that is pinned for a hook where nothing of ours runs; `live` is what runs there, and
+--- keeps the pins that it has elsewhere.
+---@param live integer?
+---@return true? ok, bpf.error? err
+function chain_state.forget(dirs, hook_name, live)
+  local good, err = chain_state.drop_others(dirs, hook_name, live)
+  if good then good, err = bpf.pin.remove_tree(dirs:chain(hook_name)) end
+  return good, err
 end
 
 return chain_state

@@ -6,7 +6,9 @@ local verdict = require "bpf.verdict"
 local chain_change = require "bpfd.chain_change"
 local chain_order = require "bpfd.chain_order"
 local chain_state = require "bpfd.chain_state"
+local engine_choice = require "bpfd.engine_choice"
 local place = require "bpfd.place"
+local shared_chain = require "bpfd.shared_chain"
 local tree = require "bpfd.tree"
 
 local change_hooks = {}
@@ -87,19 +89,6 @@ local function hook_of_member(hooks, plan, member)
   return hooks.by_name[member.hook_name] or reach(hooks, plan, member)
 end
 
--- Which engines to try, in order. A hook keeps what runs on it.
-local function engines_for(self, dirs)
-  local wanted <const>, manifest <const> = self.settings.engine, self.state.manifest
-  if manifest and #tree.living_members(dirs, manifest) > 0 then return { manifest.engine } end
-  local usable, refusal = {}, nil
-  for _, name in ipairs(wanted == "auto" and { "fuse", "freplace" } or { wanted }) do
-    local good, err = bpf.chain.engine(name).available(self.attach.type)
-    if good then usable[#usable + 1] = name else refusal = refusal or err end
-  end
-  if #usable > 0 then return usable end
-  return nil, refusal:because(("choosing the engine %s"):format(wanted))
-end
-
 local function by_rank(a, b) return a.rank < b.rank end
 
 -- Additions in the order of the plan where that gives no ranks.
@@ -129,7 +118,7 @@ function change_hooks.find(plan, home)
   for _, hook in ipairs(hooks) do
     sort_wanted(hook)
     local err
-    if hook.adds then hook.engines, err = engines_for(hook, plan.dirs) end
+    if hook.adds then hook.engines, err = engine_choice.engines(plan.dirs, hook) end
     if err then return nil, err, hook:culprit() end
   end
   return hooks
@@ -169,9 +158,31 @@ local function new_manifest(self, members)
     before.members = members
     return before
   end
-  return { engine = self.engines and self.engines[1], type = attach.type, iface = attach.iface,
+  return engine_choice.share(self, {
+    engine = self.engines and self.engines[1], type = attach.type, iface = attach.iface,
     ifindex = attach.ifindex, direction = attach.direction, netns = attach.netns,
-    members = members }
+    members = members })
+end
+
+-- Where what runs is what is wanted: no change, but for a chain that has only others left.
+local function leave(self, dirs)
+  local state <const> = self.state
+  if not state.shared or shared_chain.count_own(state.manifest.members) > 0 then return false end
+  return chain_change.unreached(dirs, self, state, state.manifest)
+end
+
+--- Reads anew what runs there, after somebody else has been faster.
+---@param dirs table
+---@return boolean? changed  whether it is a chain that libxdp changes too
+---@return bpf.error? err
+function touched:look_again(dirs)
+  local good, err = self.enter()
+  if not good then return nil, err end
+  local was_shared <const> = self.state.shared ~= nil
+  self.state = chain_state.read(dirs, self.name, self.hook)
+  if self.adds then self.engines, err = engine_choice.engines(dirs, self) end
+  if err then return nil, err end
+  return was_shared or self.state.shared ~= nil
 end
 
 --- Builds the chain that is to run there.
@@ -185,9 +196,12 @@ function touched:prepare(dirs)
   local living = state.manifest and tree.living_members(dirs, state.manifest) or {}
   local members = chain_order.arrange(living, { drop = self.drop, put = wanted_members(self) })
   if state.live and state.manifest and chain_order.equal(members, state.manifest.members) then
-    return false
+    return leave(self, dirs)
   end
-  local manifest <const> = new_manifest(self, members)
+  if state.refusal then return nil, state.refusal end
+  local manifest
+  manifest, err = new_manifest(self, members)
+  if not manifest then return nil, err end
   -- what no packet reaches any more is not built anew
   if not state.live and not self.adds then
     return chain_change.unreached(dirs, self, state, manifest)

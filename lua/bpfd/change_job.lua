@@ -14,6 +14,7 @@ local tree = require "bpfd.tree"
 local change_job = {}
 
 local STEPS <const> = { "copy", "open", "verify", "pin", "attach" }
+local TRIES <const> = 10 -- as libxdp does
 local MOST_WAITED <const> = 500 * 1000000 -- nanoseconds
 
 ---@class bpfd.change_plan
@@ -205,6 +206,33 @@ local function reason(job, err, culprit)
   return err
 end
 
+-- Where libxdp changes a chain too, somebody else may have been faster, or have come to a hook that
+-- was free; then all is done again with what runs by now.
+local function was_overtaken(job, err)
+  if err.code ~= "ESTALE" and err.code ~= "EBUSY" then return false end
+  local again = false
+  for _, hook in ipairs(job.hooks) do
+    local was_shared <const> = hook.state.shared ~= nil
+    local shared, failure = hook:look_again(job.plan.dirs)
+    if shared == nil then return nil, failure, hook:culprit() end
+    again = again or shared and (err.code == "ESTALE" or not was_shared)
+  end
+  return again
+end
+
+local function change_all(job)
+  for try = 1, TRIES do
+    local good, err, culprit = build_somehow(job)
+    if good then good, err, culprit = put_in_force(job) end
+    if good then return true end
+    drop_loaded(job)
+    local again, failure, other = was_overtaken(job, err)
+    if failure then return nil, failure, other end
+    if not again or try == TRIES then return nil, err, culprit end
+    uv.sleep(1 << math.min(try, 7))
+  end
+end
+
 local function work(job)
   local err, culprit
   job.hooks, err, culprit = change_hooks.find(job.plan, job.home)
@@ -212,13 +240,8 @@ local function work(job)
   local good = true
   if job.ask then good, err, culprit = judging.ask(job, job.ask) end
   if not good then return nil, err, culprit end
-  good, err, culprit = build_somehow(job)
+  good, err, culprit = change_all(job)
   if not good then return nil, reason(job, err, culprit), culprit end
-  good, err, culprit = put_in_force(job)
-  if not good then
-    drop_loaded(job)
-    return nil, reason(job, err, culprit), culprit
-  end
   return finish(job)
 end
 

@@ -24,10 +24,13 @@ local interface <const> = schema.record {
   xdp_mode = { schema.one_of { "auto", "native", "generic" } },
   tc_end = { schema.one_of { "next", "ok" } },
   tc_attach = { schema.one_of { "auto", "tcx", "clsact" } },
+  libxdp = { schema.one_of { "auto", "share", "never" } },
+  dispatcher_version = { schema.one_of { 2, 3 } },
 }
 
 local interface_defaults <const> = {
   engine = "auto", xdp_mode = "auto", tc_end = "next", tc_attach = "auto",
+  libxdp = "auto", dispatcher_version = 2,
 }
 
 local registry <const> = schema.map_of(schema.record {
@@ -92,7 +95,8 @@ methods.__index = methods
 
 --- The settings of one interface: its own, else those of "*", else the defaults.
 ---@param name string
----@return { engine: string, xdp_mode: string, tc_end: string, tc_attach: string }
+---@return { engine: string, xdp_mode: string, tc_end: string, tc_attach: string, libxdp: string,
+---  dispatcher_version: integer }
 function methods:interface(name)
   local result = {}
   local own, every = self.interfaces[name] or {}, self.interfaces["*"] or {}

@@ -1,6 +1,7 @@
 -- The daemon as a whole: what it opens at its start, and how it ends.
 
 local core = require "bpf.core"
+local chain_follow = require "bpfd.chain_follow"
 local change = require "bpfd.change"
 local directories = require "bpfd.directories"
 local file_system = require "bpfd.file_system"
@@ -70,7 +71,7 @@ local function open_parts(self, options)
   if not self.store then return nil, err end
   self.objects, err = objects.open(self.directories.objects)
   if not self.objects then return nil, err end
-  self.hooks = hooks.new(self.directories)
+  self.hooks = hooks.new(self.directories, self.store)
   self.interfaces, err = interfaces.open()
   if not self.interfaces then return nil, err end
   self.group = core.system.group_id "bpfd"
@@ -101,7 +102,8 @@ local function open_doors(self)
   if not self.server then return nil, err end
   self.following = following.start(self)
   self.tidy = stay_small(self)
-  self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end)
+  self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end,
+    function() chain_follow.catch_up(self) end)
   service.ready()
   log.info("bpfd %s serves on %s", core.system.version, self.config.listen[1].path)
   self.policy:tell("daemon.started", nil, { version = core.system.version,

@@ -1,7 +1,9 @@
 -- What the daemon holds while it runs: one descriptor for each hook's link, so that a pin that
--- somebody removes can be put back before anything is detached.
+-- somebody removes can be put back before anything is detached. Chains that libxdp shares have no
+-- link; of them it knows what was there last.
 
 local bpf = require "bpf"
+local libxdp = require "bpf.chain.libxdp"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 
@@ -11,8 +13,9 @@ local hooks = {}
 hooks.__index = hooks
 
 ---@param dirs table
-function hooks.new(dirs)
-  return setmetatable({ dirs = dirs, links = {} }, hooks)
+---@param store table
+function hooks.new(dirs, store)
+  return setmetatable({ dirs = dirs, store = store, links = {}, shared = {} }, hooks)
 end
 
 local function path_of(self, hook_name)
@@ -25,6 +28,38 @@ function hooks:hold(hook_name)
   local before <const> = self.links[hook_name]
   self.links[hook_name] = bpf.link.open_pin(path_of(self, hook_name))
   if before then before:close() end
+  local chain <const> = self.store:chain(hook_name)
+  self.shared[hook_name] = chain and chain.shared and { ifindex = chain.ifindex,
+    netns = chain.netns, head = chain.head, count = #chain.members } or nil
+end
+
+local function has_changed(chain)
+  local running <const> = bpf.network.xdp(chain.ifindex)
+  if (running and running.prog_id) ~= chain.head then return true end
+  return running and not libxdp.is_pinned(chain.ifindex, chain.head, chain.count)
+end
+
+--- Whether somebody else has changed the shared chain of a hook; `everywhere`: or may have, in
+--- another network namespace, where one cannot see that from here.
+---@param hook_name string
+---@param everywhere boolean?
+---@return boolean?
+function hooks:is_stale(hook_name, everywhere)
+  local chain <const> = self.shared[hook_name]
+  if not chain then return false end
+  if chain.netns then return everywhere end
+  return has_changed(chain)
+end
+
+--- Names of the hooks of which that is so.
+---@param everywhere boolean?
+---@return string[]
+function hooks:stale(everywhere)
+  local names = {}
+  for hook_name in pairs(self.shared) do
+    if self:is_stale(hook_name, everywhere) then names[#names + 1] = hook_name end
+  end
+  return names
 end
 
 --- Puts back pins that have gone although nobody of ours has removed them. To be called when no job
@@ -43,13 +78,16 @@ function hooks:mend(hook_name)
   end
 end
 
---- Looks at all of them now and then. `is_free(hook_name)` says whether no job changes the hook.
+--- Looks at all of them now and then. `is_free(hook_name)` says whether no job changes the hook,
+--- `follow` reads the shared chains anew that have changed.
 ---@param is_free fun(hook_name: string): boolean
-function hooks:watch(is_free)
+---@param follow fun()
+function hooks:watch(is_free, follow)
   self.timer = loop.after(LOOK, function()
     for hook_name in pairs(self.links) do
       if is_free(hook_name) then self:mend(hook_name) end
     end
+    if next(self.shared) then loop.spawn(follow) end
   end, true)
 end
 

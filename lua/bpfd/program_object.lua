@@ -143,10 +143,11 @@ end
 --- Somebody else's.
 ---@param info table  the kernel's word
 ---@param whole boolean  with the kernel section
-function program_object.foreign(info, whole)
+---@param attach table?  where it runs, if that is known
+function program_object.foreign(info, whole, attach)
   local object = {
     id = info.id, name = info.name ~= "" and info.name or null, type = info.type, managed = false,
-    loaded_at = time.text(info.loaded_at_ns),
+    loaded_at = time.text(info.loaded_at_ns), attach = attach,
   }
   if whole then object.kernel = kernel_object(info) end
   return object

@@ -2,44 +2,102 @@
 
 local bpf = require "bpf"
 local core = require "bpf.core"
+local chain_change = require "bpfd.chain_change"
 local chain_state = require "bpfd.chain_state"
 local place = require "bpfd.place"
+local shared_chain = require "bpfd.shared_chain"
 local tree = require "bpfd.tree"
 
 local reconcile_job = {}
 
--- The state of a hook; one that has no link has to be looked at from its namespace.
-local function state_of(dirs, hook_name, home)
+-- What is told of the hook by the chain that was pinned last.
+local function last_manifest(dirs, hook_name)
   local ids <const> = tree.ids(dirs:chain(hook_name))
-  local manifest = #ids > 0
-    and bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), ids[#ids]))
+  return #ids > 0 and bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), ids[#ids]))
+end
+
+-- A hook that has no link has to be looked at from its namespace: there, look(hook); the hook is
+-- nil where it cannot be reached.
+local function at_hook(hook_name, manifest, home, look)
   local hook
   if manifest and manifest.ifindex and place.enter(manifest) then
     hook = place.hook(manifest, { tc_attach = "clsact" })
     if hook and hook.name ~= hook_name then hook = nil end
   end
-  local state = chain_state.read(dirs, hook_name, hook)
+  local result = look(hook)
   bpf.network.enter(home:fd())
-  return state
+  return result
+end
+
+local function renew(dirs, hook_name, hook, state)
+  local change, err = chain_change.prepare(dirs,
+    { name = hook_name, hook = hook, enter = function() return true end }, state, state.manifest,
+    {})
+  if not change then return nil, err end
+  local good
+  good, err = change:commit()
+  if not good then
+    change:discard()
+    return nil, err
+  end
+  bpf.chain.settle()
+  good, err = change:finish()
+  if good then state.live, state.id, good.is_mended = good.head, good.head, true end
+  return good, err
+end
+
+-- A chain that somebody else may have changed: bpfd's own pins follow. What has lost its pins is
+-- put in order.
+local function follow_shared(dirs, hook_name, hook, state)
+  local good, err = true, nil
+  if shared_chain.count_own(state.manifest.members) == 0 then
+    state.manifest = nil
+  elseif state.shared.missing then
+    good, err = renew(dirs, hook_name, hook, state)
+  elseif state.id ~= state.live then
+    good, err = shared_chain.adopt(dirs, hook_name, state)
+  end
+  if not good then state.manifest.trouble = tostring(err) end
 end
 
 -- The chain in force; attempts that died are dropped, and a hook without members altogether.
-local function judge_hook(dirs, hook_name, home)
-  local state = state_of(dirs, hook_name, home)
-  local manifest = state.manifest
-  if manifest then
-    manifest.members = tree.living_members(dirs, manifest)
-    manifest.head = state.live
+local function judge_here(dirs, hook_name, hook)
+  local state = chain_state.read(dirs, hook_name, hook)
+  if state.manifest then
+    state.manifest.members = tree.living_members(dirs, state.manifest)
+    state.manifest.xdp_mode = state.shared and state.shared.mode
   end
+  if state.shared then follow_shared(dirs, hook_name, hook, state) end
+  local manifest <const> = state.manifest
   if not manifest or #manifest.members == 0 and not state.live then
-    bpf.pin.remove_tree(dirs:chain(hook_name))
-    return nil
+    chain_state.forget(dirs, hook_name, state.live)
+    return { state = state }
   end
-  chain_state.drop_others(dirs, hook_name, state.id)
-  if state.live and manifest.type == "xdp" and state.link then
+  manifest.head = state.live
+  if hook or not manifest.shared then -- out of sight, any of them may be what runs
+    chain_state.drop_others(dirs, hook_name, state.id, state.id == state.live)
+  end
+  -- what runs there now is not what has these pins
+  if hook and not state.live then shared_chain.drop_pins(manifest, state.id, false) end
+  return { manifest = manifest, state = state }
+end
+
+local function judge_hook(dirs, hook_name, home)
+  local judged <const> = at_hook(hook_name, last_manifest(dirs, hook_name), home, function(hook)
+    return judge_here(dirs, hook_name, hook)
+  end)
+  local manifest <const> = judged.manifest
+  if manifest and judged.state.link and judged.state.live and manifest.type == "xdp" then
     manifest.xdp_mode = place.xdp_mode(manifest, home)
   end
   return manifest
+end
+
+--- What runs at one hook, after somebody else has changed it.
+---@return table manifest  without members where nothing of ours is
+function reconcile_job.follow(dirs, hook_name)
+  local home <close> = assert(core.system.open "/proc/self/ns/net")
+  return judge_hook(dirs, hook_name, home) or { members = {} }
 end
 
 -- Something that runs stays, even if somebody has removed what it was to be remembered by.

@@ -56,7 +56,7 @@ function schema.one_of(words)
       if value == word then return value end
     end
     local _, complaint = wrong(place, "one of " .. table.concat(words, ", "), value)
-    if type(value) ~= "string" then return nil, complaint end
+    if type(value) ~= "string" or type(words[1]) ~= "string" then return nil, complaint end
     return nil, ("%s; did you mean %s?"):format(complaint, nearest(value, words))
   end
 end

@@ -258,7 +258,9 @@ function store:put_chain(hook, manifest)
   -- what could not be asked this time is as it was
   local before = self:chain(hook)
   manifest.xdp_mode = manifest.xdp_mode or before and before.xdp_mode
-  for place, member in ipairs(manifest.members) do
+  -- of a shared chain that somebody has taken off its interface nobody has a position
+  local runs <const> = manifest.head or not manifest.shared
+  for place, member in ipairs(runs and manifest.members or {}) do
     assert(statement(self, "UPDATE programs SET position = ? WHERE id = ? AND hook = ?")
       :run(place - 1, member.id, hook))
   end

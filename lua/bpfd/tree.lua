@@ -81,12 +81,14 @@ function tree.hook_link(dirs, hook_name)
   return link, info
 end
 
---- Members of a manifest whose programs are still there.
+--- Members of a manifest whose programs are still there; those of others are as they are told.
 ---@return table[]
 function tree.living_members(dirs, manifest)
   local living = {}
   for _, member in ipairs(manifest.members) do
-    if tree.exists(dirs:program(member.id) .. "/program") then table.insert(living, member) end
+    if member.owner or tree.exists(dirs:program(member.id) .. "/program") then
+      table.insert(living, member)
+    end
   end
   return living
 end

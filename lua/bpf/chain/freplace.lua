@@ -97,20 +97,23 @@ end
 ---@field called boolean[]  each member is a function of its own here
 ---@field segments integer  always 1
 ---@field tail_callers string[]  nobody knows: an extension's instructions are not kept
+---@field owners (string|false)[]  of members that somebody else has loaded
 ---@field links table[]     hold the members in their slots, until pinned and after
 local build = {}
 build.__index = build
 build.__name = "bpf.chain.freplace.build"
 
----Pins the slots' links, under libxdp's names. Unpinned they end with this process, and the slots
----are empty: packets pass them by.
+---Pins the slots' links, under libxdp's names, but for those of members that are somebody else's.
+---Unpinned they end with this process, and the slots are empty: packets pass them by.
 ---@param directory string
 ---@return true?
 ---@return bpf.error? err
 function build:pin(directory)
   for place, link in ipairs(self.links) do
-    local ok, err = link:pin(("%s/prog%d-link"):format(directory, place - 1))
-    if not ok then return nil, err end
+    if not self.owners[place] then
+      local ok, err = link:pin(("%s/prog%d-link"):format(directory, place - 1))
+      if not ok then return nil, err end
+    end
   end
   return true
 end
@@ -136,24 +139,37 @@ build.__close = build.close
 ---@class bpf.chain.freplace.member
 ---@field program table      loaded after `prepare`, or opened again from its pin
 ---@field mask integer       verdicts after which the next member runs
----@field record string
+---@field record string?
 ---@field priority integer?  told in the dispatcher; the order is the list's
 ---@field name string?
+---@field owner string?      who has loaded it, if that was not bpfd: it has no record, and its
+---  mask and its flags stay as they are
+---@field flags integer?     of a member with an owner
 
-local function check_length(count)
+local function check_length(members)
+  local count <const> = #members
   if count == 0 then
     return nil, error_object.new { code = "EINVAL", message = "a chain without members" }
   end
   if count <= core.freplace.slots then return true end
+  local theirs
+  for _, member in ipairs(members) do theirs = theirs or member.owner end
   return nil, error_object.new {
     code = "E2BIG",
     message = ("%d members are more than the freplace engine's limit of %d on one hook"):format(
       count, core.freplace.slots),
-    advice = 'use engine = "fuse", which has no such limit',
+    advice = theirs and ("unload one of them first, or what %s has there"):format(theirs)
+      or 'use engine = "fuse", which has no such limit',
   }
 end
 
+local BPF_F_XDP_HAS_FRAGS <const> = 1 << 5
+
 local function make_slot(kind, member)
+  if member.owner then
+    return { program = member.program, mask = member.mask, flags = member.flags,
+      priority = member.priority }
+  end
   local names, err = verdict.decode(kind, member.mask)
   if not names then
     return nil, err:because("the proceed-on set of " .. tostring(member.name))
@@ -164,7 +180,8 @@ local function make_slot(kind, member)
     return nil, err:because("reading the record of " .. tostring(member.name))
   end
   return {
-    program = member.program, mask = member.mask, has_frags = fields.has_frags,
+    program = member.program, mask = member.mask,
+    flags = fields.has_frags and BPF_F_XDP_HAS_FRAGS or 0,
     priority = member.priority or default_priority,
   }
 end
@@ -172,23 +189,26 @@ end
 ---Loads a dispatcher for these members, in running order, and puts them into its slots.
 ---@param hook { type: "xdp"|"tc" }
 ---@param members bpf.chain.freplace.member[]
----@param options? { tc_end: "next"|"ok"|nil } TC: what a packet gets that all let proceed
+---@param options? { tc_end: "next"|"ok"|nil, version: 2|3|nil } TC: what a packet gets that all let
+---  proceed; XDP: the dispatcher's version
 ---@return bpf.chain.freplace.build?
 ---@return bpf.error? err
 function freplace.build(hook, members, options)
-  local ok, err = check_length(#members)
+  local ok, err = check_length(members)
   if not ok then return nil, err end
-  local slots, called = {}, {}
+  local slots, called, owners = {}, {}, {}
   for place, member in ipairs(members) do
     slots[place], err = make_slot(hook.type, member)
     if not slots[place] then return nil, err end
-    called[place] = true
+    called[place], owners[place] = true, member.owner or false
   end
   local finish = options and options.tc_end == "ok" and TC_ACT_OK or TC_ACT_UNSPEC
-  local program, links = core.freplace.build(hook.type, slots, finish)
+  local program, links = core.freplace.build(hook.type, slots, finish,
+    options and options.version)
   if not program then return nil, links end
   return setmetatable({
     program = program, links = links, called = called, segments = 1, tail_callers = {},
+    owners = owners,
   }, build)
 end
 

@@ -89,7 +89,10 @@ local function interface_name(self)
   return core.network.name(self.ifindex) or "interface " .. self.ifindex
 end
 
-local function check_xdp(self)
+---Of XDP: nothing of anybody's runs there.
+---@return true?
+---@return bpf.error? err
+function hook:check_free()
   local id = core.network.xdp(self.ifindex)
   if not id then return true end
   local iface = interface_name(self)
@@ -121,7 +124,7 @@ end
 function hook:attach(program)
   local kind = self:kind()
   if kind == "xdp" then
-    local ok, err = check_xdp(self)
+    local ok, err = self:check_free()
     if not ok then return nil, err end
     return core.chain.attach_xdp(program, self.ifindex, self.mode)
   end

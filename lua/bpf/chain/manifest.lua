@@ -10,15 +10,28 @@ local VERSION <const> = 1
 
 ---@class bpf.chain.manifest
 ---@field engine "fuse"|"freplace"
----@field members { id: integer, priority: integer, mask: integer }[] in running order
+---@field members bpf.chain.manifest.member[] in running order
 ---@field segments integer?   programs in the line
 ---@field type "xdp"|"tc"|nil where it runs, for who finds it again without knowing
 ---@field iface string?
 ---@field ifindex integer?
 ---@field direction "ingress"|"egress"|nil
 ---@field netns string?       path; nil in the namespace of who built it
+---@field shared "libxdp"|nil who else changes it
+---@field dispatcher_version integer?  of a shared one's dispatcher
+---@field replaces integer?   id of the dispatcher in whose place a shared one was put
 
-local facts <const> = { "engine", "segments", "type", "iface", "ifindex", "direction", "netns" }
+---@class bpf.chain.manifest.member
+---@field id integer
+---@field priority integer
+---@field mask integer
+---@field owner "libxdp"|nil  who has loaded it, if not bpfd
+---@field flags integer?      of a member with an owner, as its dispatcher tells them
+
+local facts <const> = {
+  "engine", "segments", "type", "iface", "ifindex", "direction", "netns", "shared",
+  "dispatcher_version", "replaces",
+}
 
 local function copy_facts(from, to)
   for _, key in ipairs(facts) do to[key] = from[key] end
@@ -34,7 +47,8 @@ end
 function manifest.encode(chain)
   local members = {}
   for position, member in ipairs(chain.members) do
-    members[position] = { id = member.id, priority = member.priority, mask = member.mask }
+    members[position] = { id = member.id, priority = member.priority, mask = member.mask,
+      owner = member.owner, flags = member.flags }
   end
   return json.encode(copy_facts(chain, { version = VERSION, members = members }))
 end

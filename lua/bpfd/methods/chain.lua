@@ -1,8 +1,9 @@
 -- chain.get and chain.list.
 
+local chain_follow = require "bpfd.chain_follow"
 local error_object = require "bpf.error"
+local foreign_chains = require "bpfd.foreign_chains"
 local json = require "bpf.json"
-local verdict = require "bpf.verdict"
 local bpf = require "bpf"
 
 local chain = {}
@@ -15,9 +16,9 @@ end
 local function members_of(manifest)
   local members = {}
   for place, member in ipairs(manifest.members) do
-    members[place] = { position = place - 1, id = member.id, priority = member.priority,
-      proceed_on = verdict.decode(manifest.type, member.mask), managed = true,
-      owner = json.null }
+    members[place] = { position = place - 1, id = absent(member.id), priority = member.priority,
+      proceed_on = foreign_chains.proceed_on(manifest, member), managed = not member.owner,
+      owner = absent(member.owner) }
   end
   return members
 end
@@ -28,7 +29,8 @@ local function chain_object(manifest)
     attach = { type = manifest.type, iface = iface, ifindex = manifest.ifindex,
       direction = manifest.direction, netns = absent(manifest.netns),
       xdp_mode = manifest.xdp_mode },
-    engine = manifest.engine, segments = absent(manifest.segments),
+    engine = manifest.engine, shared = absent(manifest.shared),
+    segments = absent(manifest.segments),
     members = members_of(manifest),
   }
 end
@@ -42,11 +44,14 @@ local function matches(object, params)
 end
 
 local function find(daemon, params)
+  chain_follow.catch_up(daemon, true)
   local found = {}
-  for _, manifest in daemon.store:chains() do
-    local object = chain_object(manifest)
+  local function consider(manifest)
+    local object <const> = chain_object(manifest)
     if matches(object, params) then table.insert(found, object) end
   end
+  for _, manifest in daemon.store:chains() do consider(manifest) end
+  for _, manifest in ipairs(foreign_chains.list(daemon, params.iface)) do consider(manifest) end
   return found
 end
 

@@ -2,8 +2,10 @@
 
 local attach_check = require "bpf.attach"
 local bpf = require "bpf"
+local chain_follow = require "bpfd.chain_follow"
 local error_object = require "bpf.error"
 local field = require "bpf.field"
+local foreign_chains = require "bpfd.foreign_chains"
 local images = require "bpfd.images"
 local json = require "bpf.json"
 local metadata = require "bpfd.metadata"
@@ -102,11 +104,14 @@ program["program.get"] = {
   run = function(daemon, request)
     local id, err = id_in(request.params.id, "id")
     if not id then return nil, err end
+    chain_follow.catch_up(daemon)
     local row = daemon.store:program(id)
     if row then return program_object.whole(daemon, row) end
     local found <close> = bpf.program.open_id(id)
     local info = found and found:info()
-    if info then return program_object.foreign(info, true) end
+    if info then
+      return program_object.foreign(info, true, foreign_chains.attaches(daemon)[id])
+    end
     return nil, error_object.new { code = "ENOENT", message = ("there is no program %d"):format(id),
       advice = "bpfctl list --all shows the ids" }
   end,
@@ -129,12 +134,14 @@ local function wanted_types(value)
 end
 
 -- Ours are ready texts; so are the others made, to stand among them in order.
-local function add_foreign(list, own, types)
+local function add_foreign(daemon, list, own, types)
+  local attaches <const> = foreign_chains.attaches(daemon)
   for id in bpf.program.each() do
     local found <close> = not own[id] and bpf.program.open_id(id) or nil
     local info = found and found:info()
     if info and (not types or types[info.type]) then
-      table.insert(list, { id = id, text = json.encode(program_object.foreign(info, false)) })
+      table.insert(list, { id = id, text = json.encode(
+        program_object.foreign(info, false, attaches[id])) })
     end
   end
   table.sort(list, function(a, b) return a.id < b.id end)
@@ -149,6 +156,7 @@ program["program.list"] = {
     local matches
     matches, err = metadata.filter(params)
     if err then return nil, err end
+    chain_follow.catch_up(daemon)
     local list, own, chains = {}, {}, {}
     for row in daemon.store:programs() do
       own[row.id] = true
@@ -157,7 +165,7 @@ program["program.list"] = {
         table.insert(list, { id = row.id, text = program_object.listed(daemon, row, chains) })
       end
     end
-    if params.all == true and not matches then add_foreign(list, own, types) end
+    if params.all == true and not matches then add_foreign(daemon, list, own, types) end
     for place, item in ipairs(list) do list[place] = item.text end
     return { programs = json.raw("[" .. table.concat(list, ",") .. "]") }
   end,

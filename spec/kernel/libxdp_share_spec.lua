@@ -1,0 +1,251 @@
+-- Chains that bpfd begins as libxdp's, and what becomes of them: other hands, restarts, lost pins.
+local core = require "bpf.core"
+local bpf = require "bpf"
+local daemon = require "spec.support.daemon"
+local namespace = require "spec.support.namespace"
+local process = require "spec.support.process"
+local rpc = require "spec.support.rpc"
+local support = require "spec.support.chain"
+local xdp_loader = require "spec.support.xdp_loader"
+
+local refusal = support.refusal("freplace", "xdp") or xdp_loader.refusal()
+
+describe("a chain that bpfd shares with libxdp from the start", function()
+  if refusal then
+    it("runs", function() pending(refusal) end)
+    return
+  end
+
+  local pair, served
+
+  setup(function()
+    pair = namespace.pair "veth0"
+    served = daemon.start { namespace = pair.near,
+      config = 'return { interfaces = { ["*"] = { engine = "freplace" } } }' }
+  end)
+
+  teardown(function()
+    served:close()
+    pair.far:close()
+    pair.near:close()
+    xdp_loader.clean_up()
+  end)
+
+  local function nothing_is_left()
+    process.eventually(function() return xdp_loader.pins() == "" end, 3000)
+    assert.equal("", xdp_loader.pins())
+    assert.equal("", process.run({ "find", served.run_dir .. "/fs/programs",
+      served.run_dir .. "/fs/chains", "-mindepth", "1" }).stdout)
+    assert.is_nil(pair.near:check({ "ip", "link", "show" }):find "prog/xdp")
+  end
+
+  after_each(function()
+    rpc.unload_all(served)
+    xdp_loader.clear(pair.near, "veth0")
+    nothing_is_left()
+  end)
+
+  local function load(priority) return assert(rpc.load_xdp(served, "veth0", priority)) end
+  local function their(wish) return xdp_loader.load(pair.near, "veth0", wish) end
+  local function unload(program) assert(rpc.call(served, "program.unload", { id = program.id })) end
+  local function ids() return rpc.chain(served, { type = "xdp", iface = "veth0" }) end
+  local function seen() return xdp_loader.ids(pair.near, "veth0") end
+  local function logged(words)
+    return process.eventually(function() return served:log_text():find(words, 1, true) end, 5000)
+  end
+
+  local function live_version(one)
+    local home <close> = assert(core.system.open "/proc/self/ns/net")
+    support.enter((one or served).options.namespace)
+    local running = require("bpf.chain.libxdp").read(bpf.network.index "veth0")
+    assert(bpf.network.enter(home:fd()))
+    return running and running.version
+  end
+
+  it("shows in xdp-loader status, which can add to it and take its own away", function()
+    local first, second = load(10), load(30)
+    local members, dispatcher = xdp_loader.status(pair.near, "veth0")
+    assert.same({ "xdp_dispatcher", "native" }, { dispatcher.name, dispatcher.mode })
+    assert.same({
+      { id = first.id, priority = 10, name = "count_xdp", actions = "XDP_PASS" },
+      { id = second.id, priority = 30, name = "count_xdp", actions = "XDP_PASS" },
+    }, members)
+    local theirs = their { priority = 20 }
+    assert.same({ first.id, theirs.id, second.id }, seen())
+    assert.same({ first.id, theirs.id, second.id }, ids())
+    namespace.send(pair, 10)
+    assert.same({ 10, 10, 10 }, { rpc.hits(first), theirs:hits(), rpc.hits(second) })
+    xdp_loader.unload(pair.near, "veth0", theirs.id)
+    assert.same({ first.id, second.id }, seen())
+    namespace.send(pair, 10)
+    assert.same({ 20, 20 }, { rpc.hits(first), rpc.hits(second) })
+  end)
+
+  it("ends with its last member, ours or theirs", function()
+    local ours, theirs = load(10), their { priority = 20 }
+    unload(ours)
+    assert.same({ theirs.id }, seen())
+    namespace.send(pair, 5)
+    assert.equal(5, theirs:hits())
+    xdp_loader.unload(pair.near, "veth0", theirs.id)
+    nothing_is_left()
+    ours = load(10)
+    theirs = their { priority = 20 }
+    xdp_loader.unload(pair.near, "veth0", theirs.id)
+    unload(ours)
+    nothing_is_left()
+  end)
+
+  it("is adopted after SIGKILL as xdp-loader has left it", function()
+    local ours, theirs = load(10), their { priority = 20 }
+    served:kill()
+    local more = their { priority = 5 }
+    xdp_loader.unload(pair.near, "veth0", theirs.id)
+    namespace.send(pair, 5)
+    served:restart()
+    assert.same({ more.id, ours.id }, ids())
+    assert.equal(1, served:json("get", tostring(ours.id)).attach.position)
+    local other = load(7)
+    assert.same({ more.id, other.id, ours.id }, ids())
+    assert.same(ids(), seen())
+    namespace.send(pair, 5)
+    assert.same({ 10, 5, 10 }, { more:hits(), rpc.hits(other), rpc.hits(ours) })
+    served:kill()
+    served:restart()
+    unload(ours)
+    unload(other)
+    assert.same({ more.id }, seen())
+  end)
+
+  it("is adopted without its database", function()
+    local theirs, ours = their { priority = 20 }, load(10)
+    served:kill()
+    process.check { "rm", "-r", served.state_dir }
+    served:restart()
+    assert.same({ ours.id, theirs.id }, ids())
+    unload(ours)
+    assert.same({ theirs.id }, seen())
+  end)
+
+  it("is told of, when somebody takes it off the interface, and runs again later", function()
+    local ours = load(10)
+    their { priority = 20 }
+    xdp_loader.unload(pair.near, "veth0")
+    assert.truthy(logged "has taken the chain of xdp-")
+    assert.is_nil(served:json("get", tostring(ours.id)).attach.position)
+    local more = load(5)
+    assert.same({ more.id, ours.id }, seen())
+    namespace.send(pair, 5)
+    assert.same({ 5, 5 }, { rpc.hits(ours), rpc.hits(more) })
+  end)
+
+  it("is told of, when somebody takes one of ours out of it", function()
+    local ours, other = load(10), load(20)
+    xdp_loader.unload(pair.near, "veth0", ours.id)
+    assert.truthy(logged(("has taken program %d out of the chain"):format(ours.id)))
+    assert.same({ other.id }, ids())
+    assert.is_nil(served:json("get", tostring(ours.id)).attach.position)
+    unload(ours)
+    namespace.send(pair, 5)
+    assert.equal(5, rpc.hits(other))
+  end)
+
+  it("keeps our members and gets new pins when somebody removes libxdp's", function()
+    local first, last = load(10), load(30)
+    process.check { "sh", "-c", "rm -r " .. xdp_loader.directory .. "/dispatch-*" }
+    namespace.send(pair, 5)
+    assert.same({ 5, 5 }, { rpc.hits(first), rpc.hits(last) })
+    assert.truthy(logged "has removed pins of libxdp's")
+    assert.same({ first.id, last.id }, seen())
+    local theirs = their { priority = 20 }
+    process.eventually(function() return #ids() == 3 end)
+    process.check { "sh", "-c", "rm -r " .. xdp_loader.directory .. "/dispatch-*" }
+    assert.truthy(logged(("program %d of libxdp"):format(theirs.id)))
+    assert.same({ first.id, last.id }, seen())
+    namespace.send(pair, 5)
+    assert.same({ 10, 10 }, { rpc.hits(first), rpc.hits(last) })
+  end)
+
+  it("survives `xdp-loader clean`, here and in another namespace", function()
+    local ours, theirs = load(10), their { priority = 20 }
+    assert.same({ ours.id, theirs.id }, ids())
+    xdp_loader.run(pair.near, { "clean" })
+    namespace.send(pair, 5)
+    assert.same({ 5, 5 }, { rpc.hits(ours), theirs:hits() })
+    xdp_loader.run(pair.far, { "clean" })
+    namespace.send(pair, 5)
+    assert.equal(10, rpc.hits(ours))
+    process.eventually(function() return #seen() > 0 end, 5000)
+    assert.equal(ours.id, seen()[1])
+  end)
+
+  it("goes with its interface, and leaves no pins", function()
+    pair.near:check { "ip", "link", "add", "gone0", "type", "veth", "peer", "name", "gone1" }
+    local ours = assert(rpc.load_xdp(served, "gone0", 10))
+    xdp_loader.load(pair.near, "gone0", { priority = 20 })
+    pair.near:check { "ip", "link", "delete", "gone0" }
+    unload(ours)
+    local left = xdp_loader.run(pair.near, { "clean" })
+    assert.equal(0, left.exit, left.stderr)
+  end)
+
+  it("is joined by another bpfd in the version that it has, and both follow", function()
+    local other <close> = daemon.start { namespace = pair.near, config = [[return {
+      interfaces = { veth0 = { libxdp = "share", dispatcher_version = 3 } } }]] }
+    local theirs = assert(rpc.load_xdp(other, "veth0", 20))
+    assert.equal(3, live_version())
+    local ours = load(10)
+    assert.equal(3, live_version())
+    assert.same({ ours.id, theirs.id }, rpc.chain(other, { iface = "veth0" }), other:log_text())
+    namespace.send(pair, 5)
+    assert.same({ 5, 5 }, { rpc.hits(ours), rpc.hits(theirs) })
+    -- no xdp-tools before 1.6 touches it
+    local result = xdp_loader.try_load(pair.near, "veth0", {})
+    assert.not_equal(0, result.exit)
+    assert(rpc.call(other, "program.unload", { id = theirs.id }))
+    assert.same({ ours.id }, ids())
+    namespace.send(pair, 5)
+    assert.equal(10, rpc.hits(ours))
+  end)
+
+  it("is bpfd's alone where the configuration says so", function()
+    local alone <close> = daemon.start { namespace = pair.near, config = [[return {
+      interfaces = { veth0 = { libxdp = "never", engine = "freplace" } } }]] }
+    local ours = assert(rpc.load_xdp(alone, "veth0", 10))
+    assert.equal("freplace", ours.attach.engine)
+    assert.equal("", xdp_loader.pins())
+    assert.not_equal(0, xdp_loader.try_load(pair.near, "veth0", {}).exit)
+    namespace.send(pair, 5)
+    assert.equal(5, rpc.hits(ours))
+    assert(rpc.call(alone, "program.unload", { id = ours.id }))
+  end)
+
+  it("has its pins where LIBXDP_BPFFS says", function()
+    local place <const> = "/sys/fs/bpf/bpfd-spec-elsewhere"
+    process.check { "mkdir", "-p", place }
+    local env <const> = { LIBXDP_BPFFS = place }
+    local elsewhere <close> = daemon.start { namespace = pair.near, env = env,
+      config = 'return { interfaces = { veth0 = { libxdp = "share" } } }' }
+    local ours = assert(rpc.load_xdp(elsewhere, "veth0", 10))
+    local theirs = xdp_loader.load(pair.near, "veth0", { priority = 20, env = env })
+    assert.same({ ours.id, theirs.id }, xdp_loader.ids(pair.near, "veth0", { env = env }))
+    assert.same({ ours.id, theirs.id }, rpc.chain(elsewhere, { iface = "veth0" }))
+    assert.equal("", xdp_loader.pins())
+    assert(rpc.call(elsewhere, "program.unload", { id = ours.id }))
+    xdp_loader.run(pair.near, { "unload", "veth0", "--all" }, { env = env })
+    process.check { "rm", "-r", place }
+  end)
+
+  it("can be in another network namespace", function()
+    local theirs = xdp_loader.load(pair.far, "veth0", { priority = 20 })
+    local ours = assert(rpc.load(served, { name = "count_xdp", attach = { type = "xdp",
+      iface = "veth0", priority = 10, netns = pair.far.path } }))
+    assert.same({ ours.id, theirs.id }, xdp_loader.ids(pair.far, "veth0"))
+    local more = xdp_loader.load(pair.far, "veth0", { priority = 5 })
+    assert.same({ more.id, ours.id, theirs.id },
+      rpc.chain(served, { iface = "veth0", netns = pair.far.path }))
+    unload(ours)
+    assert.same({ more.id, theirs.id }, xdp_loader.ids(pair.far, "veth0"))
+    xdp_loader.unload(pair.far, "veth0")
+  end)
+end)
