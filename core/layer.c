@@ -35,6 +35,7 @@
 	X(archive_entry_pathname)                                                                  \
 	X(archive_entry_pathname_utf8)                                                             \
 	X(archive_entry_filetype)                                                                  \
+	X(archive_entry_size)                                                                      \
 	X(archive_entry_hardlink)                                                                  \
 	X(archive_write_new)                                                                       \
 	X(archive_write_free)                                                                      \
@@ -59,7 +60,9 @@ struct layer_reader {
 	struct layer_limits limits;
 	struct layer_complaint complaint;
 	uint64_t unpacked;
+	uint64_t left; /* of the entry, as its header tells */
 	uint32_t entries, objects;
+	bool ended;
 	char path[PATH_MAX];
 	char block[BLOCK];
 };
@@ -157,14 +160,35 @@ static enum layer_fault judge(struct layer_reader *reader, struct archive_entry 
 	return type == AE_IFREG || type == AE_IFDIR ? LAYER_SOUND : LAYER_DEVICE;
 }
 
+/*
+ * Some writers (umoci insert) leave out what should follow the last entry: the rest of its block,
+ * and two of zeros. All of its bytes are there.
+ */
+static bool ends_early(const struct layer_reader *reader)
+{
+	static const char truncated[] = "Truncated input file";
+	const char *words = library.archive_error_string(reader->archive);
+
+	return !reader->left && words && !strncmp(words, truncated, sizeof(truncated) - 1);
+}
+
 /* The next bytes of the entry into the block; returns their number, 0 at its end. Holes are zeros
  * and count like them. */
 static ssize_t read_block(struct layer_reader *reader, size_t size)
 {
-	ssize_t count = library.archive_read_data(reader->archive, reader->block, size);
+	ssize_t count;
 
-	if (count < 0)
+	if (reader->left && reader->left < size)
+		size =
+		    reader->left; /* what follows is asked for by itself, for it may be missing */
+	count = library.archive_read_data(reader->archive, reader->block, size);
+	if (count < 0 && !ends_early(reader))
 		return refuse(reader, LAYER_BROKEN);
+	if (count < 0) {
+		reader->ended = true;
+		return 0;
+	}
+	reader->left -= (uint64_t)count < reader->left ? (uint64_t)count : reader->left;
 	reader->unpacked += (uint64_t)count;
 	if (reader->unpacked > reader->limits.unpacked)
 		return refuse(reader, LAYER_LARGE);
@@ -222,7 +246,7 @@ int layer_next_object(struct layer_reader *reader, int *fd, const char **path, u
 	ssize_t count;
 	int found;
 
-	for (;;) {
+	while (!reader->ended) {
 		*reader->path = '\0';
 		found = library.archive_read_next_header(reader->archive, &entry);
 		if (found == ARCHIVE_EOF)
@@ -233,6 +257,7 @@ int layer_next_object(struct layer_reader *reader, int *fd, const char **path, u
 		if (fault != LAYER_SOUND)
 			return refuse(reader, fault);
 		*path = reader->path;
+		reader->left = (uint64_t)library.archive_entry_size(entry);
 		count = read_block(reader, sizeof(Elf64_Ehdr));
 		if (count < 0)
 			return (int)count;
@@ -242,6 +267,7 @@ int layer_next_object(struct layer_reader *reader, int *fd, const char **path, u
 		if (found)
 			return found;
 	}
+	return 0;
 }
 
 const struct layer_complaint *layer_complaint(const struct layer_reader *reader)

@@ -55,6 +55,15 @@ describe("a layer", function()
     assert.is_nil(file and file:setvbuf "no" and file:write "x")
   end)
 
+  it("may lack what should follow its last entry, as umoci's do", function()
+    local whole = tar.entry { name = "x.o", data = elf .. "more" }
+    for _, missing in ipairs { 0, 1, 17, -(#elf + 4) % 512 } do
+      local objects = assert(read(tar.gzip(whole:sub(1, #whole - missing))))
+      assert.equal(#elf + 4, objects[1].size)
+    end
+    assert.is_nil(read(tar.gzip(whole:sub(1, #elf + 512))))
+  end)
+
   it("may have no object", function()
     assert.same({}, read(tar.archive { { name = "README", data = "read me" } }))
     assert.same({}, read(tar.archive {}))

@@ -8,6 +8,7 @@
 --   truncate = n    closes after n bytes of the body, with all of them announced
 --   endless = true  sends the body again and again
 --   stall = true    keeps the connection and says no more
+--   pace = n        sends n bytes every five milliseconds
 --   hang_up = true  closes without an answer }
 local uv = require "luv"
 local dkjson = require "dkjson"
@@ -42,10 +43,28 @@ local function send_for_ever(client, body)
   end)
 end
 
+local function send_slowly(client, body, pace)
+  local timer, at = uv.new_timer(), 1
+  timer:start(0, 5, function()
+    if at <= #body and not client:is_closing() then
+      client:write(body:sub(at, at + pace - 1), function(err) if err then close(client) end end)
+      at = at + pace
+    else
+      timer:close()
+      close(client)
+    end
+  end)
+end
+
 local function send(client, request, answer)
   local body = answer.body or ""
   if answer.hang_up then return close(client) end
   local sent = request.method == "HEAD" and "" or body:sub(1, answer.truncate or #body)
+  if answer.pace and request.method == "GET" then
+    return client:write(head_of(answer, body), function()
+      send_slowly(client, body, answer.pace)
+    end)
+  end
   client:write(head_of(answer, body) .. sent, function(err)
     if err then return close(client) end
     if answer.stall then return end

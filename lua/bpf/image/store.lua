@@ -158,12 +158,14 @@ end
 --- The digest of bytes at hand.
 ---@return string
 function store.digest_of(bytes)
-  local sealed <close> = assert(system.seal(bytes, #bytes, "bytes"))
-  return "sha256:" .. assert(system.sha256(sealed))
+  return "sha256:" .. assert(system.sha256(bytes))
 end
 
 local function put(self, digest, size, source)
-  if self:has(digest, size) then return digest end
+  if self:has(digest, size) then
+    local sound <close> = self:open_blob(digest)
+    if sound then return digest end
+  end
   local good, err = write_whole(self, self.path .. "/blobs/sha256", digest:sub(#"sha256:" + 1),
     source)
   if not good then return nil, err:because "writing to the image store" end
