@@ -141,6 +141,7 @@ install: all install-module
 	install -D -m 0755 $(BUILD)/bpfctl $(INSTALLED)/bin/bpfctl
 	install -D -m 0644 $(BUILD)/libbpfd.a $(INSTALLED)/lib/libbpfd.a
 	install -D -m 0644 include/bpfd.h $(INSTALLED)/include/bpfd.h
+	install -D -m 0644 docs/luacats/bpf.lua $(INSTALLED)/share/bpfd/luacats/bpf.lua
 	install -d $(INSTALLED)/lib/pkgconfig
 	sed 's|@VERSION@|$(VERSION)|; s|@LIBRARIES@|$(CORE_LIBRARIES)|' \
 		include/bpfd.pc.in >$(INSTALLED)/lib/pkgconfig/bpfd.pc
@@ -157,8 +158,14 @@ uninstall:
 		include/bpfd.h lib/pkgconfig/bpfd.pc share/bash-completion/completions/bpfctl \
 		share/zsh/site-functions/_bpfctl share/fish/vendor_completions.d/bpfctl.fish
 
+# The page on the Lua API, and what editors know of it, from the annotations in lua/bpf.
+.PHONY: docs
+docs:
+	$(LUA) scripts/api.lua
+
 lint:
 	luacheck --quiet $(LINT_LUA)
+	$(LUA) scripts/api.lua --check
 	$(MAKE) --no-print-directory BUILD=$(BUILD) all objects
 	clang-format --dry-run -Werror $(filter-out $(wildcard bindings/namespaces.h), \
 		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] include/*.h bpf/*.bpf.c examples/embed/*.c) $(EXAMPLE_OBJECTS:$(BUILD)/%.o=%.c))

@@ -37,6 +37,7 @@ local function unreachable(path, err)
 end
 
 --- Where bpfd listens: BPFD_SOCKET, else the usual place.
+---@return string
 function client.default_path()
   local path <const> = os.getenv "BPFD_SOCKET"
   return path and path ~= "" and path or default_path

@@ -36,6 +36,8 @@ function error_object.new(fields)
   return setmetatable(copy, metatable)
 end
 
+--- Whether something is an error object.
+---@param value any
 ---@return boolean
 function error_object.is(value)
   return getmetatable(value) == metatable

@@ -53,6 +53,10 @@ function read.flag(_, value)
   return value
 end
 
+--- Whether a list has a value.
+---@param value any
+---@param values any[]
+---@return boolean
 function field.is_one_of(value, values)
   for _, known in ipairs(values) do
     if known == value then return true end
@@ -60,6 +64,10 @@ function field.is_one_of(value, values)
   return false
 end
 
+--- The complaint about a value that a list does not have; reads well behind a name.
+---@param value any
+---@param values string[]
+---@return string
 function field.unknown(value, values)
   return ("has no value '%s'; did you mean %s?"):format(tostring(value),
     nearest(tostring(value), values))
@@ -101,6 +109,8 @@ function field.read(description, value)
 end
 
 --- A default that the caller may change.
+---@param description bpf.field
+---@return any
 function field.default(description)
   local default <const> = description.default
   return type(default) == "table" and { table.unpack(default) } or default

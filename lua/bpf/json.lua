@@ -31,14 +31,22 @@ local object_meta = { __jsontype = "object" }
 local array_meta = { __jsontype = "array" }
 
 --- Marks a table as an object, so that it is written as {} when empty.
+---@param value table
+---@return table
 function json.object(value) return setmetatable(value, object_meta) end
 
+--- Whether a value is written as an object.
+---@param value any
+---@return boolean
 function json.is_object(value)
   local meta = getmetatable(value)
   return type(value) == "table" and (meta and meta.__jsontype == "object"
     or not (meta and meta.__jsontype) and next(value) ~= nil and #value == 0)
 end
 
+--- Whether a value is written as an array.
+---@param value any
+---@return boolean
 function json.is_array(value)
   local meta = getmetatable(value)
   if type(value) ~= "table" or value == json.null then return false end
@@ -60,6 +68,7 @@ function unsigned_meta.__eq(left, right) return left[1] == right[1] end
 
 --- The 64 bits of an integer read as unsigned: itself below 2^63, above a value that prints so.
 ---@param bits integer
+---@return integer|bpf.unsigned
 function json.unsigned(bits)
   if bits >= 0 then return bits end
   return setmetatable({ bits }, unsigned_meta)
@@ -71,6 +80,7 @@ function raw_meta:__tojson() return self[1] end
 
 --- A value that has its JSON form already.
 ---@param text string
+---@return table
 function json.raw(text) return setmetatable({ text }, raw_meta) end
 
 --- A text in quotes.

@@ -51,6 +51,7 @@ local function read(self, value)
   return values
 end
 
+---@param key any
 ---@return any value nil where there is none
 ---@return bpf.error? err
 function typed_map:lookup(key)
@@ -59,6 +60,7 @@ function typed_map:lookup(key)
   return read(self, value)
 end
 
+---@param key any
 ---@param value any of a per-CPU map: a table with the value of each CPU
 ---@param flag? "any"|"new"|"existing"
 ---@return true?
@@ -74,11 +76,13 @@ function typed_map:update(key, value, flag)
   return self.map:update(self.key.write(key), bytes, flag)
 end
 
+---@param key any
 ---@return boolean? existed
 ---@return bpf.error? err
 function typed_map:delete(key) return self.map:delete(self.key.write(key)) end
 
 ---`for key, value in typed:pairs() do`
+---@return fun(walk: any): any, any
 function typed_map:pairs()
   local following, state, first, closing = self.map:pairs()
   local function next_entry(walk)

@@ -86,6 +86,9 @@ function build:pin(directory)
   return self.handle:pin(directory)
 end
 
+--- How many packets each position has seen the last of.
+---@return table? stops
+---@return bpf.error?
 function build:stops()
   return self.handle:stops()
 end

@@ -20,6 +20,8 @@ local media_types <const> = {
   ["application/vnd.docker.image.rootfs.diff.tar.zstd"] = true,
 }
 
+--- Whether layers of this media type can be unpacked here.
+---@param media_type string
 ---@return boolean
 function layer.is_readable(media_type) return media_types[media_type] == true end
 

@@ -16,6 +16,7 @@ local function refuse(message)
 end
 
 --- Whether a text is a digest as the store and registries use it.
+---@param text any
 ---@return boolean
 function manifest.is_digest(text)
   return type(text) == "string" and text:find(DIGEST) ~= nil

@@ -162,6 +162,9 @@ function signature.verify(options)
 end
 
 --- The rules of the configuration.
+---@param configured table[]
+---@return table? rules
+---@return bpf.error?
 function signature.rules(configured)
   return require("bpf.image.signature_rules").new(configured)
 end

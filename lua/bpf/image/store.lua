@@ -84,6 +84,7 @@ local function parts_of(descriptor)
 end
 
 --- Opens a layout that must be there, to read it.
+---@param path string
 ---@return bpf.image.store?
 ---@return bpf.error?
 function store.open_layout(path)
@@ -92,6 +93,9 @@ function store.open_layout(path)
     message = path .. " is no OCI image layout: it has no file oci-layout" }
 end
 
+--- Where a blob lies, or would.
+---@param digest string
+---@return string
 function store:blob_path(digest)
   return ("%s/blobs/sha256/%s"):format(self.path, digest:sub(#"sha256:" + 1))
 end
@@ -140,6 +144,7 @@ function store:read(digest, limit)
 end
 
 --- A blob opened, its digest checked.
+---@param digest string
 ---@return table? descriptor  at its beginning
 ---@return bpf.error?
 function store:open_blob(digest)
@@ -156,6 +161,7 @@ function store:open_blob(digest)
 end
 
 --- The digest of bytes at hand.
+---@param bytes string
 ---@return string
 function store.digest_of(bytes)
   return "sha256:" .. assert(system.sha256(bytes))
@@ -181,6 +187,7 @@ function store:put(bytes)
 end
 
 --- Puts all bytes of sealed memory, or of a file that nobody changes, in.
+---@param descriptor bpf.descriptor
 ---@return string? digest
 ---@return bpf.error?
 function store:put_file(descriptor)
@@ -190,6 +197,7 @@ function store:put_file(descriptor)
 end
 
 --- A blob that is not what it should be goes, so that it is fetched again.
+---@param digest string
 function store:discard(digest)
   system.remove(self:blob_path(digest))
 end
@@ -257,6 +265,7 @@ function store:replace(name, bytes)
 end
 
 --- The bytes of one of the store's own files; nil where there is none.
+---@param name string
 ---@return string?
 function store:own_file(name)
   local file <close> = io.open(self.path .. "/" .. name, "rb")

@@ -93,6 +93,8 @@ function amendment.changes(event, wanted)
 end
 
 --- A change that comes from elsewhere, by the same checks.
+---@param request table
+---@param change table
 ---@return bpf.policy.change? change, string? complaint
 function amendment.check(request, change)
   local part <const>, key <const> = tostring(change.field):match "^(%w+)%.(.*)$"

@@ -74,6 +74,7 @@ function policy.open(paths, limits)
 end
 
 --- Whether something is an event that hooks can be asked about.
+---@param event any
 ---@return true? ok, bpf.error? err
 function policy.check_event(event)
   local message

@@ -47,11 +47,15 @@ local session = {}
 local metatable = { __index = session }
 
 --- What is being done, with the reference in it.
+---@param what string
+---@param version string?
+---@return string
 function session:doing(what, version)
   return what .. " " .. (version and self.reference:at(version) or self.reference):text()
 end
 
 --- One request of this repository, with a second try where the first was not authorized.
+---@param request table
 ---@return bpf.registry.answer?
 ---@return bpf.error?
 function session:ask(request)
