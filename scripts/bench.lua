@@ -6,6 +6,7 @@ local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
 local process = require "spec.support.process"
 local figures = require "scripts.figures"
+local bench_images = require "scripts.bench_images"
 
 local PREFIX <const> = "bpfd-bench"
 local BUILD <const> = os.getenv "BUILD"
@@ -147,6 +148,8 @@ local ok, failure = xpcall(function()
   namespace.join(near, far, "veth0")
   bpfd = daemon.start { namespace = near, prefix = PREFIX, log_level = "info" }
   bench_daemon(bpfd, near)
+  progress "images"
+  bench_images(table_of_figures, { near = near, prefix = PREFIX, object = RETURN_ONLY })
 end, debug.traceback)
 if bpfd then bpfd:close() end
 if near then near:close() end

@@ -81,6 +81,7 @@ local function listens(self)
 end
 
 ---@class spec.registry.options
+---@field prefix? string                how its directory's name begins
 ---@field users? table<string, string>  passwords by name
 ---@field tls? boolean                  by a CA of its own, in `ca`
 ---@field token? { realm: string, certificate: string }
@@ -96,7 +97,8 @@ end
 function registry.start(options)
   options = options or {}
   made = made + 1
-  local directory = ("/tmp/bpfd-spec-%d-registry-%d"):format(uv.os_getpid(), made)
+  local directory = ("/tmp/%s-%d-registry-%d"):format(options.prefix or "bpfd-spec",
+    uv.os_getpid(), made)
   assert(uv.fs_mkdir(directory, tonumber("700", 8)))
   local self = setmetatable({ directory = directory, port = registry.free_port() }, registry)
   self.host = "127.0.0.1:" .. self.port
@@ -118,5 +120,6 @@ function registry:close()
   self.process:wait()
   process.check { "rm", "-rf", self.directory }
 end
+registry.__close = registry.close
 
 return registry

@@ -106,7 +106,7 @@ function methods:decide(reference, digests, signatures)
   }
   if good then
     return { decision = "signed", signed_by = rule.path,
-      reason = ("the rule for %s has its key"):format(rule.match) }
+      reason = ("signed as the rule for %s wants it"):format(rule.match) }
   end
   if rule.require == "optional" and (err.code == "ENOKEY" or err.code == "EKEYREJECTED") then
     return { decision = "unsigned", reason = err.message }
