@@ -1,6 +1,7 @@
 /* core.btf: types by number, as tables. What values look like is lua/bpf/layout.lua's. */
 #include <errno.h>
 
+#include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "core/btf.h"
@@ -43,15 +44,28 @@ static int close_table(lua_State *L)
 	return 0;
 }
 
-/* open_id(id) -> btf */
-static int open_id(lua_State *L)
+/* descriptor(id) -> descriptor of the kernel's BTF, which lets whoever has it read it */
+static int open_descriptor(lua_State *L)
 {
 	__u32 id = check_u32(L, 1);
+	struct descriptor_handle *self = new_descriptor(L);
+	int fd = type_table__open(id);
+
+	if (fd < 0)
+		return push_errno(L, fd, "cannot open BTF %u", id);
+	self->fd = fd;
+	return 1;
+}
+
+/* open_fd(descriptor) -> btf */
+static int open_fd(lua_State *L)
+{
+	int fd = check_descriptor_number(L, 1);
 	struct btf_handle *self = new_table(L);
-	int err = type_table__from_id(&self->table, id);
+	int err = type_table__from_fd(&self->table, fd);
 
 	if (err)
-		return push_errno(L, err, "cannot read BTF %u from the kernel", id);
+		return push_errno(L, err, "cannot read BTF from the kernel");
 	return 1;
 }
 
@@ -147,7 +161,8 @@ int open_btf(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 	    {"open", open_bytes},
-	    {"open_id", open_id},
+	    {"descriptor", open_descriptor},
+	    {"open_fd", open_fd},
 	    {NULL, NULL},
 	};
 	static const luaL_Reg methods[] = {

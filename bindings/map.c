@@ -4,6 +4,7 @@
 #include <string.h>
 #include <bpf/libbpf.h>
 
+#include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "core/pin.h"
@@ -90,12 +91,20 @@ static int create(lua_State *L)
 	return 1;
 }
 
-/* open_id(id) -> map */
+/* "r" or "rw", which it is without, as the kernel's flags */
+static __u32 check_mode(lua_State *L, int index)
+{
+	static const char *const modes[] = {"r", "rw", NULL};
+
+	return luaL_checkoption(L, index, "rw", modes) ? 0 : BPF_F_RDONLY;
+}
+
+/* open_id(id [, "r" | "rw"]) -> map */
 static int open_id(lua_State *L)
 {
-	__u32 id = check_u32(L, 1);
+	__u32 id = check_u32(L, 1), flags = check_mode(L, 2);
 	struct map_handle *self = new_map(L);
-	int fd = map__open_id(id);
+	int fd = map__open_id(id, flags);
 
 	if (fd == -ENOENT)
 		return push_error(L, fd, NULL, "there is no map with id %u", id);
@@ -105,13 +114,11 @@ static int open_id(lua_State *L)
 	return 1;
 }
 
-/* open_pin(path) -> map */
 /* open_pin(path [, "r" | "rw"]) -> map */
 static int open_pinned(lua_State *L)
 {
-	static const char *const modes[] = {"r", "rw", NULL};
 	const char *path = luaL_checkstring(L, 1);
-	__u32 flags = luaL_checkoption(L, 2, "rw", modes) ? 0 : BPF_F_RDONLY;
+	__u32 flags = check_mode(L, 2);
 	struct map_handle *self = new_map(L);
 	int fd = pin__open(path, BPF_KIND_MAP, flags);
 
@@ -120,6 +127,18 @@ static int open_pinned(lua_State *L)
 	if (fd < 0)
 		return push_errno(L, fd, "cannot open %s", path);
 	self->fd = fd;
+	return 1;
+}
+
+/* adopt(descriptor) -> map, which owns what the descriptor named from now on */
+static int adopt(lua_State *L)
+{
+	struct descriptor_handle *descriptor = luaL_checkudata(L, 1, DESCRIPTOR_HANDLE);
+	struct map_handle *self = new_map(L);
+
+	luaL_argcheck(L, descriptor->fd >= 0, 1, "the descriptor is closed");
+	self->fd = descriptor->fd;
+	descriptor->fd = -1;
 	return 1;
 }
 
@@ -322,6 +341,13 @@ static int delete_key(lua_State *L)
 	return 1;
 }
 
+/* cpu_count(map) -> values of a key: 1, or the possible CPUs */
+static int cpu_count(lua_State *L)
+{
+	lua_pushinteger(L, layout_of(L, check_map(L, 1))->value_cnt);
+	return 1;
+}
+
 /* freeze(map) -> true: user space writes it no more */
 static int freeze(lua_State *L)
 {
@@ -401,12 +427,16 @@ int open_map(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 	    {"create", create},	  {"open_id", open_id},	 {"open_pin", open_pinned},
-	    {"next_id", next_id}, {"blob", create_blob}, {NULL, NULL},
+	    {"next_id", next_id}, {"blob", create_blob}, {"adopt", adopt},
+	    {NULL, NULL},
 	};
 	static const luaL_Reg methods[] = {
-	    {"fd", get_fd},	    {"info", get_info}, {"lookup", lookup}, {"update", update},
-	    {"delete", delete_key}, {"freeze", freeze}, {"pin", pin},	    {"pairs", walk_pairs},
-	    {"blob", read_blob},    {NULL, NULL},
+	    {"fd", get_fd},	    {"info", get_info},
+	    {"lookup", lookup},	    {"update", update},
+	    {"delete", delete_key}, {"freeze", freeze},
+	    {"pin", pin},	    {"pairs", walk_pairs},
+	    {"blob", read_blob},    {"cpu_count", cpu_count},
+	    {NULL, NULL},
 	};
 
 	luaL_newlib(L, functions);

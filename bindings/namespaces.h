@@ -19,7 +19,7 @@
 	X(chain) \
 	X(freplace) \
 	X(libxdp) \
-	X(feature) \
+	X(feature) X(ring) X(drawing) \
 	X(sandbox) \
 	X(transfer) \
 	X(layer) \

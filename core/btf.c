@@ -1,14 +1,39 @@
 #include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "core/btf.h"
 
-int type_table__from_id(struct btf **table, __u32 id)
+int type_table__open(__u32 id)
 {
-	*table = btf__load_from_kernel_by_id(id);
-	return *table ? 0 : -errno;
+	int fd = bpf_btf_get_fd_by_id(id);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int type_table__from_fd(struct btf **table, int fd)
+{
+	struct bpf_btf_info info = {};
+	__u32 info_size = sizeof(info), size;
+	void *bytes;
+	int err;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &info_size))
+		return -errno;
+	size = info.btf_size;
+	bytes = malloc(size ?: 1);
+	if (!bytes)
+		return -ENOMEM;
+	info = (struct bpf_btf_info){.btf = (__u64)(uintptr_t)bytes, .btf_size = size};
+	info_size = sizeof(info);
+	err = bpf_obj_get_info_by_fd(fd, &info, &info_size) ? -errno : 0;
+	err = err ?: type_table__from_bytes(table, bytes, size);
+	free(bytes);
+	return err;
 }
 
 int type_table__from_bytes(struct btf **table, const void *bytes, size_t size)
@@ -229,7 +254,15 @@ void type_table__member(const struct btf *table, __u32 id, __u32 place, struct t
 
 __u32 type_table__find(const struct btf *table, const char *name)
 {
-	__s32 id = btf__find_by_name(table, name);
+	static const __u32 kinds[] = {BTF_KIND_STRUCT, BTF_KIND_UNION,	 BTF_KIND_ENUM,
+				      BTF_KIND_ENUM64, BTF_KIND_TYPEDEF, BTF_KIND_INT,
+				      BTF_KIND_FLOAT,  BTF_KIND_DATASEC};
 
-	return id > 0 ? (__u32)id : 0;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		__s32 id = btf__find_by_name_kind(table, name, kinds[i]);
+
+		if (id > 0)
+			return (__u32)id;
+	}
+	return 0;
 }

@@ -8,8 +8,10 @@
 
 struct btf; /* libbpf's */
 
-/* The kernel's, of a map or program; wants CAP_SYS_ADMIN. */
-int type_table__from_id(struct btf **table, __u32 id);
+/* A descriptor of the kernel's BTF of a map or program; wants CAP_SYS_ADMIN. Or -errno. */
+int type_table__open(__u32 id);
+/* Whoever has such a descriptor may read it. */
+int type_table__from_fd(struct btf **table, int fd);
 int type_table__from_bytes(struct btf **table, const void *bytes, size_t size);
 /* Does every type name and refer to something that is there? libbpf 1.1 does not ask. -ENOEXEC if
  * not. */
@@ -50,7 +52,7 @@ int type_table__type(const struct btf *table, __u32 id, struct type *type);
 /* Of a struct, union, enum or section. */
 void type_table__member(const struct btf *table, __u32 id, __u32 place, struct type_member *member);
 
-/* The first type with this name; 0 without. */
+/* The type with this name, which no function or variable of the same name hides; 0 without. */
 __u32 type_table__find(const struct btf *table, const char *name);
 
 #endif

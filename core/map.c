@@ -9,7 +9,8 @@
 #include "core/fdinfo.h"
 #include "core/map.h"
 
-#define BATCH_BYTES (256 << 10)
+#define BATCH_BYTES  (256 << 10)
+#define MOST_RETRIES 64
 
 int map__create(const struct map_shape *shape, const char *name)
 {
@@ -23,9 +24,10 @@ int map__create(const struct map_shape *shape, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-int map__open_id(__u32 id)
+int map__open_id(__u32 id, __u32 flags)
 {
-	int fd = bpf_map_get_fd_by_id(id);
+	LIBBPF_OPTS(bpf_get_fd_by_id_opts, options, .open_flags = flags);
+	int fd = bpf_map_get_fd_by_id_opts(id, &options);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -68,6 +70,7 @@ int map__layout(int fd, struct map_layout *layout)
 	*layout = (struct map_layout){
 	    .type = info.type,
 	    .key_size = info.key_size,
+	    .max_entries = info.max_entries,
 	    .value_size = info.value_size,
 	    .value_stride = info.value_size,
 	};
@@ -186,7 +189,7 @@ static int next_batch(struct map_walk *walk)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 	void *from = walk->has_cursor ? walk->cursor : NULL;
-	int err;
+	int err, retries = MOST_RETRIES;
 
 	do {
 		walk->cnt = walk->capacity;
@@ -194,7 +197,10 @@ static int next_batch(struct map_walk *walk)
 					   &walk->cnt, &options)
 			  ? -errno
 			  : 0;
-	} while (err == -ENOSPC && !widen(walk));
+		/* keys that went between its two looks: some kernels give up at the first */
+		if (err == -EINTR && walk->cnt)
+			err = 0;
+	} while ((err == -ENOSPC && !widen(walk)) || (err == -EINTR && retries--));
 	walk->next = 0;
 	if (err == -ENOENT) { /* the last batch, which may hold entries */
 		walk->is_done = true;
@@ -215,6 +221,8 @@ static int next_single(struct map_walk *walk)
 
 	walk->cnt = walk->next = 0;
 	while (!walk->cnt) {
+		if (walk->steps++ > 2 * (__u64)walk->layout.max_entries + MOST_RETRIES)
+			return -EAGAIN;
 		if (bpf_map_get_next_key(walk->fd, walk->has_cursor ? walk->cursor : NULL,
 					 walk->keys)) {
 			walk->is_done = true;

@@ -13,7 +13,7 @@ struct map_shape {
 };
 
 struct map_layout {
-	__u32 type, key_size;
+	__u32 type, key_size, max_entries;
 	__u32 value_size;   /* of one value, as the program sees it */
 	__u32 copy_size;    /* of what a lookup fills: for per-CPU maps one padded value per CPU */
 	__u32 value_cnt;    /* values in a copy: 1, or the possible CPUs */
@@ -22,7 +22,8 @@ struct map_layout {
 
 /* A descriptor, or -errno. `name` is cut to the kernel's 15 characters. */
 int map__create(const struct map_shape *shape, const char *name);
-int map__open_id(__u32 id);
+/* `flags`: 0, or BPF_F_RDONLY for a descriptor that only reads. */
+int map__open_id(__u32 id, __u32 flags);
 int map__next_id(__u32 *id);
 
 int map__info(int fd, struct bpf_map_info *info);
@@ -45,13 +46,18 @@ struct map_walk {
 	char *keys, *copies;
 	__u32 cnt, next; /* what the current batch has, and has given */
 	__u32 capacity;
+	__u64 steps;  /* of single entries */
 	void *cursor; /* batches: the kernel's; else: the last key */
 	bool in_batches, has_cursor, is_done;
 };
 
 /* -errno; nothing to end then. */
 int map_walk__begin(struct map_walk *walk, int fd);
-/* 1 and the next entry, borrowed until the next call; 0 at the end; -errno. */
+/*
+ * 1 and the next entry, borrowed until the next call; 0 at the end; -errno. Where the kernel has no
+ * batches, a deleted key sends it back to the start: an entry may come twice, and -EAGAIN ends a
+ * walk that the changes do not let end.
+ */
 int map_walk__next(struct map_walk *walk, const void **key, const void **copy);
 void map_walk__end(struct map_walk *walk);
 

@@ -3,6 +3,7 @@
 local lpeg = require "lpeg"
 
 local error_object = require "bpf.error"
+local number = require "bpf.number"
 
 local P <const>, R <const>, C <const>, Cc <const>, Ct <const> =
   lpeg.P, lpeg.R, lpeg.C, lpeg.Cc, lpeg.Ct
@@ -10,8 +11,8 @@ local hex_digit <const> = R("09", "af", "AF")
 local end_of_text <const> = P(-1)
 
 local width <const> = P "8" + "16" + "32" + "64"
-local number <const> = C(P "-" ^ -1) * (P "0x" * C(hex_digit ^ 1) * Cc(16) + C(R "09" ^ 1) * Cc(10))
-local integer <const> = Cc "integer" * C(P "u" + "i") * (width / tonumber) * ":" * number
+local number_text <const> = C(P "-" ^ -1 * (P "0x" * hex_digit ^ 1 + R "09" ^ 1))
+local integer <const> = Cc "integer" * C(P "u" + "i") * (width / tonumber) * ":" * number_text
 local text <const> = Cc "text" * P "str:" * C(P(1) ^ 0)
 local bytes <const> = Cc "bytes" * C(hex_digit ^ 1)
 local value_grammar <const> = Ct((integer + text + bytes) * end_of_text)
@@ -23,33 +24,13 @@ local function fail(message)
   return nil, error_object.new { code = "EINVAL", message = message }
 end
 
--- The bits of an unsigned number in base 10 or 16; nil when it takes more than 64.
-local function parse_unsigned(digits, base)
-  local bits = 0
-  for digit in digits:gmatch "." do
-    local next_bits = bits * base + tonumber(digit, base)
-    local limit <const> = base == 16 and (bits >> 60) == 0
-      or base == 10 and math.ult(bits, 1844674407370955162) and not math.ult(next_bits, bits)
-    if not limit then return nil end
-    bits = next_bits
-  end
-  return bits
-end
-
 local function pack_integer(value, parsed)
-  local _, kind, size, minus, digits, base = table.unpack(parsed)
-  local bits <const> = parse_unsigned(digits, base)
-  local all_ones <const>, top <const> = (1 << size) - 1, 1 << (size - 1)
-  local fits
-  if not bits then
-    fits = false
-  elseif kind == "u" then
-    fits = minus == "" and not math.ult(all_ones, bits)
-  else
-    fits = math.ult(bits, top) or minus == "-" and bits == top
+  local _, kind, size, digits = table.unpack(parsed)
+  local bits, is_negative = number.parse(digits)
+  if not bits or not number.fits(bits, is_negative, size, kind == "i") then
+    return fail(("%s does not fit %s%d"):format(value, kind, size))
   end
-  if not fits then return fail(("%s does not fit %s%d"):format(value, kind, size)) end
-  return ("=I" .. size // 8):pack((minus == "-" and -bits or bits) & all_ones)
+  return ("=I" .. size // 8):pack((is_negative and -bits or bits) & ((1 << size) - 1))
 end
 
 --- Reads a value. Bytes are in memory order; integers in the byte order of this machine.

@@ -2,6 +2,7 @@
 
 local dkjson = require("dkjson").use_lpeg()
 local error_object = require "bpf.error"
+local number = require "bpf.number"
 
 local json = {}
 
@@ -56,11 +57,7 @@ end
 
 local unsigned_meta = { __name = "bpf.unsigned" }
 
-function unsigned_meta:__tostring()
-  local bits <const> = self[1]
-  local tens = (bits >> 1) // 5
-  return ("%d%d"):format(tens, bits - tens * 10)
-end
+function unsigned_meta:__tostring() return number.unsigned(self[1]) end
 
 function unsigned_meta:__tojson() return tostring(self) end
 
@@ -91,16 +88,9 @@ function json.quote(text) return dkjson.quotestring(text) end
 -- Integers from 2^63 on would be read as floats. They travel through the parser as marked strings.
 local mark <const> = "\0unsigned:"
 
-local function parse_unsigned(digits)
-  if #digits > 20 or #digits == 20 and digits > "18446744073709551615" then return nil end
-  local bits = 0
-  for digit in digits:gmatch("%d") do bits = bits * 10 + tonumber(digit) end
-  return bits
-end
-
 local function mark_big(token)
   if not token:find("^%d+$") or math.type(tonumber(token)) ~= "float" then return nil end
-  return parse_unsigned(token) and '"\\u0000unsigned:' .. token .. '"'
+  return number.parse(token) and '"\\u0000unsigned:' .. token .. '"'
 end
 
 local function mark_big_integers(text)
@@ -122,7 +112,7 @@ end
 
 local function restore_big_integers(value)
   if type(value) == "string" and value:sub(1, #mark) == mark then
-    return json.unsigned(parse_unsigned(value:sub(#mark + 1)) or 0)
+    return json.unsigned(number.parse(value:sub(#mark + 1)) or 0)
   end
   if type(value) == "table" and value ~= json.null then
     for key, inner in pairs(value) do value[key] = restore_big_integers(inner) end
