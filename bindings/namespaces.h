@@ -19,7 +19,9 @@
 	X(chain) \
 	X(freplace) \
 	X(libxdp) \
-	X(feature) X(ring) X(drawing) \
+	X(feature) \
+	X(ring) \
+	X(drawing) \
 	X(sandbox) \
 	X(transfer) \
 	X(layer) \

@@ -31,7 +31,7 @@ for _, found in ipairs(assert(bpfd:call("map.list", { program_id = id })).maps) 
   print(found.name)
   local map <close> = assert(bpf.map.open_pin(found.pin_path))
   local typed = assert(map:typed())
-  for key, value in typed:pairs() do
+  for key, value in typed:entries() do
     if typed:is_per_cpu() then
       local sum
       for _, on_cpu in ipairs(value) do sum = add(sum, on_cpu) end

@@ -50,7 +50,7 @@ local function packets(bpfd, id)
   local pin = ("%s/fs/maps/%s/xdp_stats_map"):format(bpfd.run_dir, id)
   local map <close> = assert(bpf.map.open_pin(pin))
   local total = 0
-  for _, on_cpu in ipairs(assert(map:typed():lookup(XDP_PASS))) do
+  for _, on_cpu in ipairs(assert(map:typed():get(XDP_PASS))) do
     total = total + on_cpu.rx_packets
   end
   return total
@@ -74,7 +74,7 @@ local function demonstrate(bpfd, pair)
     :format(DROPPED_PORT))
   namespace.send(pair, 1000)
   namespace.send(pair, 500, DROPPED_PORT)
-  print '    > bpf.map.open_pin(".../xdp_stats_map"):typed():lookup(XDP_PASS) over all CPUs'
+  print '    > bpf.map.open_pin(".../xdp_stats_map"):typed():get(XDP_PASS) over all CPUs'
   claim(settles(function() return packets(bpfd, first) end, 1500) == 1500,
     "the first program has counted %d packets", packets(bpfd, first))
   claim(settles(function() return packets(bpfd, last) end, 1000) == 1000,

@@ -224,4 +224,19 @@ function session:call(method, params, options)
   return wait_for_answer(self, id, options)
 end
 
+--- Opens a map of a program that bpfd has loaded, by id, or by program_id and name; its types come
+--- along, so that nothing but the way to bpfd is needed to read it.
+---@param wanted { id: integer?, program_id: integer?, name: string?, mode: "r"|"rw"|nil }
+---@return bpf.map?
+---@return bpf.error? err
+---@return integer? rpc_code
+function session:open_map(wanted)
+  local answer, descriptors, rpc_code = self:call("map.open", {
+    id = wanted.id, program_id = wanted.program_id, name = wanted.name, mode = wanted.mode or "rw",
+  })
+  if not answer then return nil, descriptors, rpc_code end
+  local types <close> = answer.btf_fd and descriptors[answer.btf_fd + 1] or nil
+  return require("bpf.map").adopt(descriptors[answer.fd + 1], types)
+end
+
 return client

@@ -19,6 +19,7 @@ local modules = {
   "pretty",
   "program",
   "registry",
+  "ring",
   "verdict",
 }
 

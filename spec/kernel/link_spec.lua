@@ -51,11 +51,11 @@ describe("a link", function()
 
   it("runs a program at a tracepoint", function()
     local data = assert(object.maps[".data"]:typed())
-    local before <const> = data:lookup(0).seen
+    local before <const> = data:get(0).seen
     local link <close> = assert(bpf.link.tracepoint(programs.trace,
       { category = "syscalls", name = "sys_enter_openat" }))
     io.open("/dev/null"):close()
-    assert.is_true(data:lookup(0).seen > before)
+    assert.is_true(data:get(0).seen > before)
     assert.equal(programs.trace:info().id, link:info().prog_id)
     assert.equal("perf_event", link:info().type)
     local found = false
@@ -109,12 +109,12 @@ describe("a link", function()
 
   it("runs a program when the probed function is called", function()
     local data = assert(object.maps[".data"]:typed())
-    local before <const> = data:lookup(0).seen
+    local before <const> = data:get(0).seen
     local link <close> =
       assert(bpf.link.uprobe(programs.probe, { path = target, fn_name = "exit" }))
     assert(link:info())
     process.check({ "/bin/true" }, { env = { LD_LIBRARY_PATH = directory } })
-    assert.equal(before + 1, data:lookup(0).seen)
+    assert.equal(before + 1, data:get(0).seen)
   end)
 
   it("says why a function of a library cannot be probed", function()

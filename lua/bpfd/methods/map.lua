@@ -58,7 +58,7 @@ local function path_by_id(daemon, id)
     local maps = {}
     list_owned(daemon, maps, owner)
     for _, object in ipairs(maps) do
-      if object.id == id then return object.pin_path end
+      if object.id == id then return object.pin_path, owner end
     end
   end
   return refusal("ENOENT", ("no map %s belongs to a program of bpfd's"):format(tostring(id)))
@@ -74,11 +74,25 @@ local function path_by_name(daemon, params)
   local names = {}
   for _, owner in ipairs(owners) do
     local directory <const> = daemon.directories:maps(owner)
-    if tree.exists(directory .. "/" .. name) then return directory .. "/" .. name end
+    if tree.exists(directory .. "/" .. name) then return directory .. "/" .. name, owner end
     for _, known in ipairs(tree.names(directory)) do names[#names + 1] = known end
   end
   return refusal("ENOENT", ("program %d has no map %s"):format(params.program_id, name),
     ("it has %s"):format(table.concat(names, ", ")))
+end
+
+-- A map's own types, or those of a program that uses it: who may open neither gets a descriptor.
+local function types_of(daemon, opened, owner)
+  local info <const> = opened:info()
+  local id = info and info.btf_id
+  local users <const> = id and {} or { owner, table.unpack(daemon.store:map_users(owner)) }
+  for _, program_id in ipairs(users) do
+    local program <close> = bpf.program.open_pin(
+      ("%s/program"):format(daemon.directories:program(program_id)))
+    local facts <const> = program and program:info()
+    id = id or facts and facts.btf_id
+  end
+  return id and bpf.btf.descriptor(id) or nil
 end
 
 local function find(daemon, params)
@@ -110,12 +124,12 @@ map["map.open"] = {
     local params <const> = request.params
     local mode <const> = params.mode or "r"
     if mode ~= "r" and mode ~= "rw" then return refusal("EINVAL", 'mode must be "r" or "rw"') end
-    local path, err = find(daemon, params)
-    if not path then return nil, err end
-    local opened
-    opened, err = open(daemon, request, path, mode)
+    local path, owner = find(daemon, params)
+    if not path then return nil, owner end
+    local opened, err = open(daemon, request, path, mode)
     if not opened then return nil, err end
-    return { fd = 0 }, nil, { opened }
+    local types <const> = types_of(daemon, opened, owner)
+    return { fd = 0, btf_fd = types and 1 or nil }, nil, { opened, types }
   end,
 }
 
