@@ -79,7 +79,8 @@ end
 
 local commands <const> = root.commands
 local families <const> = {
-  image = { "list", "inspect", "remove", "prune", "build", "push" }, map = { "list" },
+  image = { "list", "inspect", "remove", "prune", "build", "push" },
+  map = { "list", "show", "get", "set", "delete", "watch" },
 }
 local types <const> = {
   "xdp", "tc", "tracepoint", "kprobe", "uprobe", "tcx", "raw_tracepoint", "fentry", "fexit",

@@ -175,7 +175,7 @@ describe("the command line", function()
     local inner, path_of_inner = complaint "map list 5 6"
     assert.equal("list takes one PROGRAM_ID, '6' is too much", inner)
     assert.equal("map list", path_of_inner)
-    assert.equal("map needs a command: list", (complaint "map"))
+    assert.equal("map needs a command: list, show, get, set, delete, watch", (complaint "map"))
     assert.equal("no command 'lst'; did you mean list?", (complaint "map lst"))
   end)
 

@@ -63,7 +63,7 @@ static int read_constants(__u32 map_id, union constants *constants, __u32 *size)
 	struct bpf_map_info info;
 	__u32 key = 0;
 	void *value = NULL;
-	int fd = map__open_id(map_id), err;
+	int fd = map__open_id(map_id, 0), err;
 
 	if (fd < 0)
 		return fd;

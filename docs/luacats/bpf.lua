@@ -25,6 +25,7 @@ bpf.pin = require "bpf.pin"
 bpf.pretty = require "bpf.pretty"
 bpf.program = require "bpf.program"
 bpf.registry = require "bpf.registry"
+bpf.ring = require "bpf.ring"
 bpf.verdict = require "bpf.verdict"
 
 return bpf

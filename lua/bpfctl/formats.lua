@@ -102,6 +102,7 @@ function formats.draw(format, name, command, data, style)
   if command.draws == "nothing" then return "" end
   style.columns = command.columns
   local draw <const> = drawing_of(format, name, command)
+  if command.plain and draw == format.any then data = command.plain(data) end
   local kind <const> = type(command.draws) == "string" and command.draws or "any"
   if field.is_one_of(name or "table", formats.built_in) and draw ~= own_drawing(command) then
     return draw(data, style, kind)

@@ -51,6 +51,22 @@ local function open_format(command, common)
   return able and format, err
 end
 
+-- What comes piece by piece is drawn and written so: the data is a function that gives the next.
+local function write_pieces(format, command, pieces, common)
+  for piece in pieces do
+    local text, err = draw(format, command, piece, common)
+    if not text then return nil, err end
+    if text ~= "" and not write(io.stdout, text) then return exit.failure end
+  end
+  return exit.success
+end
+
+local function write_whole(format, command, data, common)
+  local text, err = draw(format, command, data, common)
+  if not text then return nil, err end
+  return (text == "" or write(io.stdout, text)) and exit.success or exit.failure
+end
+
 local function run(invocation)
   local command, arguments = arguments_of(invocation)
   local common <const> = invocation.common
@@ -61,10 +77,11 @@ local function run(invocation)
   }
   local data, errors = command.run(session, arguments)
   if data == nil then return fail(session, errors, common) end
-  local text
-  text, err = draw(format, command, data, common)
-  if not text then return fail(session, err, common) end
-  return (text == "" or write(io.stdout, text)) and exit.success or exit.failure
+  local write_data <const> = type(data) == "function" and write_pieces or write_whole
+  local ok, code, failure = pcall(write_data, format, command, data, common)
+  if ok and code then return code end
+  if not ok and not require("bpf.error").is(code) then error(code, 0) end
+  return fail(session, ok and failure or code, common)
 end
 
 ---@param argv string[]

@@ -31,6 +31,7 @@ local values_of = require "bpfctl.values"
 ---@field verbatim boolean?          behind the first operand all words are operands as they stand
 ---@field draws string|bpfctl.draw|nil  kind of the data that run returns; "nothing"; nil: any
 ---@field validate (fun(values: table): string?)?
+---@field plain (fun(data: any): any)?   the data for formats that have no function for its kind
 ---@field run (fun(session: table, arguments: table): any, any)?
 
 local options = {}

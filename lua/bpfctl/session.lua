@@ -25,17 +25,13 @@ function session:connect()
   return nil, err
 end
 
---- Calls a method of the daemon.
----@return any result
----@return bpf.error?
-function session:call(method, params, options)
+-- Asks by a method of the client's; a failure decides the code to leave with.
+local function ask(self, method, ...)
   if not self.client then
     local connected, err = self:connect()
     if not connected then return nil, err end
   end
-  options = options or {}
-  options.null = self.options.null
-  local result, err, rpc_code = self.client:call(method, params, options)
+  local result, err, rpc_code = self.client[method](self.client, ...)
   if result ~= nil then return result end
   if err.code == "ECONNRESET" then self.exit = exit.unavailable end
   if err.hook or rpc_code == require("bpf.client").not_permitted then
@@ -43,6 +39,21 @@ function session:call(method, params, options)
   end
   return nil, err
 end
+
+--- Calls a method of the daemon.
+---@return any result
+---@return bpf.error?
+function session:call(method, params, options)
+  options = options or {}
+  options.null = self.options.null
+  return ask(self, "call", method, params, options)
+end
+
+--- A map of a program that bpfd has loaded, by a descriptor of the daemon's.
+---@param wanted table  as of client:open_map
+---@return bpf.map?
+---@return bpf.error?
+function session:open_map(wanted) return ask(self, "open_map", wanted) end
 
 function session:close()
   if self.client then self.client:close() end

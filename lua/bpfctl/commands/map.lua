@@ -3,5 +3,5 @@
 return require "bpfctl.family" {
   name = "map",
   summary = "List eBPF maps, and read and write their entries",
-  commands = { "list" },
+  commands = { "list", "show", "get", "set", "delete", "watch" },
 }

@@ -168,28 +168,14 @@ function draw.features(found)
   return columns_of(feature_columns, rows)
 end
 
-local map_columns <const> = {
-  "Map ID", "Name", "Type", "Key (bytes)", "Value (bytes)", "Max Entries", "Program ID",
+-- Of these rarely, and of programs often: what draws them is loaded when it is asked for.
+local elsewhere <const> = {
+  policies = "policies", policy_outcomes = "policies", policy_events = "policies",
+  maps = "maps", entries = "maps", entry = "maps", change = "maps",
 }
-
---- `map list`.
-function draw.maps(maps)
-  local rows = {}
-  for i, map in ipairs(maps) do
-    rows[i] = {
-      shown(map.id), printable(map.name or ""), shown(map.type), shown(map.key_size),
-      shown(map.value_size), shown(map.max_entries), shown(map.map_owner_id),
-    }
-  end
-  return columns_of(map_columns, rows)
-end
-
--- Of images and policies rarely, and of programs often: what draws those is loaded when it is asked
--- for.
-local of_policies <const> = { policies = true, policy_outcomes = true, policy_events = true }
 
 return setmetatable(draw, {
   __index = function(_, kind)
-    return require("bpfctl.format." .. (of_policies[kind] and "policies" or "images"))[kind]
+    return require("bpfctl.format." .. (elsewhere[kind] or "images"))[kind]
   end,
 })
