@@ -1,4 +1,5 @@
 local amendment = require "bpf.policy.amendment"
+local frame = require "bpf.frame"
 local helper = require "bpf.policy.helper"
 local policy_set = require "bpf.policy.set"
 local system = require("bpf.core").system
@@ -114,7 +115,7 @@ describe("policy hooks", function()
       [{ attach = { priority = -1 } }] = "priority must be from 0",
       [{ attach = { proceed_on = { "pas" } } }] = "did you mean pass",
       [{ metadata = { a = 1 } }] = "a table of texts",
-      [{ metadata = { a = ("x"):rep(5000) } }] = "more than 4096",
+      [{ metadata = { a = ("x"):rep(5000) } }] = "more than 1024",
       [{ metadata = "x" }] = "a table of texts", [{ attach = 1 }] = "by a table",
       [{ name = "other" }] = "amend name; did you mean",
     } do
@@ -242,7 +243,7 @@ describe("the process that policies run in", function()
     function self.next()
       while true do
         local message
-        message, received = helper.take(received)
+        message, received = frame.take(received)
         if message then return message end
         assert(forked.socket:wait("r", 10))
         local bytes = assert(forked.socket:receive())
@@ -252,7 +253,7 @@ describe("the process that policies run in", function()
     end
 
     function self.ask(message)
-      assert(forked.socket:send(helper.frame(message)))
+      assert(forked.socket:send(frame.of(message)))
       return self.next()
     end
 
@@ -302,6 +303,7 @@ describe("the process that policies run in", function()
     local running = start(hook("site/a", ""), "('a'):rep(5000):find(('.-'):rep(30) .. 'b')")
     local last = running.next()
     assert.same({ ended_in = 2 }, last)
+    assert.is_nil(running.next())
     local err = helper.explain(last, running.finish(), false,
       { { file = "/a.lua" }, { file = "/b.lua" } }, LIMITS)
     assert.matches("^/b.lua:1: it has run for 50 ms", err.message)

@@ -53,13 +53,17 @@ local function wanted_by(plan, hook)
   return put
 end
 
--- A chain as events show it.
-local function shown(daemon, plan, hook, members)
+-- A chain as events show it. `notes`: of members that are known already.
+local function shown(asker, hook, members)
+  local daemon <const>, plan <const>, notes <const> = asker.daemon, asker.plan, asker.notes
   local list = {}
   for at, member in ipairs(members) do
     local added <const> = plan.add[-member.id]
-    local row <const> = not added and daemon.store:program(member.id)
-    local note <const> = added and added.note or row and row.note or {}
+    if not added and not notes[member.id] then
+      local row <const> = daemon.store:program(member.id)
+      notes[member.id] = row and row.note or {}
+    end
+    local note <const> = added and added.note or notes[member.id]
     list[at] = { position = at - 1, id = not added and member.id or nil,
       new = added and true or nil, name = note.name, metadata = note.metadata,
       priority = member.priority,
@@ -68,13 +72,12 @@ local function shown(daemon, plan, hook, members)
   return list
 end
 
-local function chain_of(daemon, plan, hook)
+local function chain_of(asker, hook)
   local drop = {}
   for _, id in ipairs(hook.drops) do drop[id] = true end
   local members <const> = chain_order.arrange(hook.members,
-    { drop = drop, put = wanted_by(plan, hook) })
-  return { now = shown(daemon, plan, hook, hook.members),
-    next = shown(daemon, plan, hook, members) }
+    { drop = drop, put = wanted_by(asker.plan, hook) })
+  return { now = shown(asker, hook, hook.members), next = shown(asker, hook, members) }
 end
 
 -- Changes that the policies' process has sent are made only if a request could have asked for them.
@@ -119,7 +122,7 @@ local function decide_addition(asker, at, facts)
   local image <const> = take_image(note, facts.additions[at].image)
   local outcome, err = asker.decide(addition.replaces and "program.replace" or "program.load",
     fields_of(note, { id = addition.replaces, object = facts.additions[at].object,
-      image = image, chain = hook and chain_of(asker.daemon, asker.plan, hook) }))
+      image = image, chain = hook and chain_of(asker, hook) }))
   if not outcome then return nil, err end
   local amended
   amended, err = amend(note, outcome.amended)
@@ -139,12 +142,12 @@ local function decide_drop(asker, member, facts)
   local hook <const> = hook_with(facts, "drops", member.id)
   return asker.decide("program.unload", { id = member.id, program = program_of(member),
     attach = member.note.attach,
-    chain = hook and chain_of(asker.daemon, asker.plan, hook) })
+    chain = hook and chain_of(asker, hook) })
 end
 
 local function decide_chain(asker, hook)
   return asker.decide("chain.change", { cause = asker.method, attach = place_of(hook.attach),
-    chain = chain_of(asker.daemon, asker.plan, hook) })
+    chain = chain_of(asker, hook) })
 end
 
 -- All questions that a change gives rise to. What is amended stands in `amended`, by the place of
@@ -176,7 +179,7 @@ local function peer_of(request) return request.peer or policy_event.own_peer() e
 ---@return (fun(facts: table): table)?
 function consult.about(daemon, request, plan)
   if not daemon.policy:wants "chain.change" then return nil end
-  local asker = { daemon = daemon, plan = plan, method = request.method }
+  local asker = { daemon = daemon, plan = plan, method = request.method, notes = {} }
   function asker.decide(on, fields)
     return daemon.policy:decide(policy_event.new(on, peer_of(request), fields))
   end

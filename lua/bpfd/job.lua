@@ -2,6 +2,7 @@
 
 local core = require "bpf.core"
 local error_object = require "bpf.error"
+local frame = require "bpf.frame"
 local json = require "bpf.json"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
@@ -48,26 +49,14 @@ local function plain(err)
   return shorten(copy)
 end
 
--- The parent's answer to a question that has been sent: one line.
-local function await_answer(socket)
-  local text = ""
-  while not text:find("\n", 1, true) do
-    assert(socket:wait "r")
-    local bytes = assert(socket:receive())
-    assert(bytes ~= "", "nobody answers any more")
-    text = text .. bytes
-  end
-  return json.decode(text)
-end
-
-local function be_child(work, pipe, answers)
+local function be_child(work, pipe, socket)
   local function send(message) system.write(pipe, json.encode(message) .. "\n") end
   local function progress(step, done, total)
     send { progress = { step = step, done = done, total = total } }
   end
   local function ask(question)
-    send { question = question }
-    local answer <const> = await_answer(answers)
+    assert(frame.send(socket, question))
+    local answer <const> = assert(frame.receive(socket, ""), "nobody answers any more")
     if answer.error then return nil, error_object.new(answer.error) end
     return answer.result
   end
@@ -117,16 +106,22 @@ local function answer_question(self, question)
       message = "a fault of bpfd's own; its log says more" }
   end
   if self.at_end then return end
-  local line <const> = json.encode { result = result, error = result == nil and plain(err) or nil }
-  self.answers:send(line .. "\n") -- short enough for an empty socket
+  frame.send(self.socket, { result = result, error = result == nil and plain(err) or nil })
+end
+
+local function read_question(self)
+  local bytes, err = self.socket:receive()
+  if not bytes and err.code == "EAGAIN" then return end
+  if not bytes or bytes == "" then return self.socket_watch:close() end
+  local question
+  question, self.asked = frame.take(self.asked .. bytes)
+  if question ~= nil then loop.spawn(function() answer_question(self, question) end) end
 end
 
 local function take_line(self, line)
   local message = json.decode(line)
   if type(message) ~= "table" then
     log.error("a job said what nobody understands")
-  elseif message.question then
-    loop.spawn(function() answer_question(self, message.question) end)
   elseif not message.progress then
     self.message = message
   elseif self.progress then
@@ -157,7 +152,10 @@ local function finish_if_over(self)
   self.status = status
   running[self.pid] = nil
   self.timer:close()
-  if self.answers then self.answers:close() end
+  if self.socket then
+    self.socket_watch:close()
+    self.socket:close()
+  end
   local lane <const> = self.lane
   lane.count = lane.count - 1
   self.resume()
@@ -173,6 +171,10 @@ local function watch(self)
     finish_if_over(self)
   end)
   self.watch:on "r"
+  if self.socket then
+    self.socket_watch = loop.watch(self.socket:fd(), function() read_question(self) end)
+    self.socket_watch:on "r"
+  end
   self.timer = loop.after(self.lane.seconds, function()
     self.timed_out = true
     system.kill(self.pid, "KILL")
@@ -187,7 +189,7 @@ local function kept_by(self, ...)
   return keep
 end
 
--- A pipe for what the child says and, where it may ask, a socket for the answers.
+-- A pipe for what the child says and, where it may ask, a socket for that.
 local function fork(self)
   local from, to = system.pipe()
   if not from then return nil, to end
@@ -205,7 +207,7 @@ local function fork(self)
   end
   to:close()
   if ours then theirs:close() end
-  self.pipe, self.answers = from, ours
+  self.pipe, self.socket, self.asked = from, ours, ""
   return pid, err
 end
 
@@ -269,7 +271,7 @@ end
 ---@param options { keep: table?, progress: function?, started: fun(job: table)?,
 ---  answer: (fun(question: any): any, bpf.error?)?, lane: string? }?
 ---  keep: descriptors that the child has too; started: called with the job, for `job.cancel`;
----  answer: in a task of the daemon's, with what JSON has made of the question;
+---  answer: in a task of the daemon's; what it gets and returns is plain;
 ---  lane: "work" when left out, "pull" for what waits for others' machines
 ---@return any result, bpf.error? err, integer? died  the pid, if the child did not end by itself
 function job.run(work, options)

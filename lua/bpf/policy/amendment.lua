@@ -14,7 +14,7 @@ local of_request <const> = { "attach", "metadata" }
 ---@field from any
 ---@field to any
 
-local MOST_CHANGES <const>, LONGEST_TEXT <const> = 64, 4096
+local MOST_CHANGES <const>, LONGEST_TEXT <const> = 64, 1024
 
 local function unknown(key, keys, where)
   return ("no hook can amend %s%s; did you mean %s?"):format(where, tostring(key),

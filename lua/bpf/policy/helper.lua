@@ -3,6 +3,7 @@
 
 local core = require "bpf.core"
 local failure = require "bpf.policy.failure"
+local frame = require "bpf.frame"
 local policy_set = require "bpf.policy.set"
 
 local sandbox <const>, system <const> = core.sandbox, core.system
@@ -11,53 +12,13 @@ local helper = {}
 
 local ENDED <const>, TIME_IS_UP <const> = 128, 27 -- exit status: 128 and a signal; SIGPROF
 
---- A message as it is sent: plain values with their length before them.
----@return string
-function helper.frame(value)
-  return string.pack("<s4", sandbox.pack(value))
-end
-
---- The first message of what has been received, and what follows it; nothing while it is not whole.
----@param bytes string
----@return table? message, string rest
-function helper.take(bytes)
-  if #bytes < 4 or #bytes < 4 + string.unpack("<I4", bytes) then return nil, bytes end
-  local packed, at = string.unpack("<s4", bytes)
-  return sandbox.unpack(packed), bytes:sub(at)
-end
-
-local function send(socket, value)
-  local bytes <const> = helper.frame(value)
-  local at = 1
-  while at <= #bytes do
-    local sent, err = socket:send(bytes, nil, at)
-    if sent then
-      at = at + sent
-    elseif err.code ~= "EAGAIN" or not socket:wait "w" then
-      system.leave(1)
-    end
-  end
-end
-
-local function receive(socket, unread)
-  while true do
-    local message, rest = helper.take(unread)
-    if message then return message, rest end
-    unread = rest
-    if not socket:wait "r" then system.leave(1) end
-    local bytes, err = socket:receive()
-    if bytes == "" or not bytes and err.code ~= "EAGAIN" then system.leave(0) end
-    unread = unread .. (bytes or "")
-  end
-end
-
 -- Ends this process when what runs now takes too long, having said which it was.
 local function watch_with(socket, limits)
   local milliseconds <const> = math.max(1, math.ceil(limits.time * 1000))
   local words = {}
   return function(what)
     if not what then return sandbox.watch(0, socket, "") end
-    words[what] = words[what] or helper.frame { ended_in = what }
+    words[what] = words[what] or frame.of { ended_in = what }
     sandbox.watch(milliseconds, socket, words[what])
   end
 end
@@ -69,20 +30,16 @@ end
 -- In the child: says what it has loaded, then answers one event after the other.
 local function serve(socket, sources, limits)
   local confined, err = sandbox.confine()
-  if not confined then return send(socket, { broken = plain_error(err) }) end
+  if not confined then return frame.send(socket, { broken = plain_error(err) }) end
   local set
   set, err = policy_set.open(sources, limits, watch_with(socket, limits))
-  if not set then return send(socket, { broken = plain_error(err) }) end
-  send(socket, { hooks = set.hooks, lines = set.lines })
-  local unread = ""
-  while true do
+  if not set then return frame.send(socket, { broken = plain_error(err) }) end
+  local answer, unread = { hooks = set.hooks, lines = set.lines }, ""
+  while frame.send(socket, answer) do
     local message
-    message, unread = receive(socket, unread)
-    if message.event then
-      send(socket, set:decide(message.event))
-    else
-      send(socket, { memory = set:memory() })
-    end
+    message, unread = frame.receive(socket, unread)
+    if not message then return end
+    answer = message.event and set:decide(message.event) or { memory = set:memory() }
   end
 end
 

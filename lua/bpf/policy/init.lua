@@ -3,6 +3,7 @@
 local system = require("bpf.core").system
 local error_object = require "bpf.error"
 local events = require "bpf.policy.events"
+local frame = require "bpf.frame"
 local helper = require "bpf.policy.helper"
 local nearest = require "bpf.nearest"
 local sources = require "bpf.policy.sources"
@@ -20,19 +21,10 @@ dry_run.__index = dry_run
 
 -- The next message of the process; nil and why it has ended.
 local function receive(self)
-  local last
-  while true do
-    local message, rest = helper.take(self.received)
-    self.received = rest
-    if message and not message.ended_in then return message end
-    last = message or last
-    if not message then
-      assert(self.socket:wait "r")
-      local bytes <const> = self.socket:receive() or ""
-      if bytes == "" then break end
-      self.received = self.received .. bytes
-    end
-  end
+  local message, last
+  message, self.received = frame.receive(self.socket, self.received)
+  if message and message.ended_in then last, message = message, nil end
+  if message then return message end
   self.is_over = true
   return nil, (helper.explain(last, system.wait(self.pid, true) or {}, false, self.places,
     self.limits))
@@ -96,13 +88,7 @@ end
 function dry_run:decide(event)
   local good, err = policy.check_event(event)
   if not good then return nil, err end
-  local line <const> = helper.frame { event = event }
-  local at = 1
-  while at <= #line do
-    local sent <const> = self.socket:send(line, nil, at)
-    at = at + (sent or 0)
-    if not sent and not self.socket:wait "w" then break end
-  end
+  frame.send(self.socket, { event = event })
   return receive(self)
 end
 

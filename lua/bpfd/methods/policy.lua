@@ -80,7 +80,7 @@ policy["policy.test"] = {
 policy["policy.events"] = {
   parameters = {},
   run = function(daemon)
-    return { events = json.raw("[" .. table.concat(daemon.policy.recorded, ",") .. "]") }
+    return { events = daemon.policy:events() }
   end,
 }
 

@@ -1,6 +1,7 @@
 -- The site's own rules: which are in force, what they decide, and how they are changed. They run in
 -- a process of their own (bpf.policy.helper) that lives while there are any.
 
+local sandbox = require("bpf.core").sandbox
 local error_object = require "bpf.error"
 local json = require "bpf.json"
 local events = require "bpf.policy.events"
@@ -89,9 +90,9 @@ function policy:wants(on)
 end
 
 local function record(self, event)
-  local text = json.encode(event)
-  if #text > LARGEST then return end
-  table.insert(self.recorded, text)
+  local packed = sandbox.pack(event)
+  if #packed > LARGEST then return end
+  table.insert(self.recorded, packed)
   if #self.recorded > KEEP then table.remove(self.recorded, 1) end
 end
 
@@ -180,6 +181,14 @@ function policy:tell(on, peer, fields)
     self.waiting = self.waiting - 1
     if not good then error(err, 0) end
   end)
+end
+
+--- The last events, asked about or told of; the oldest first.
+---@return table[]
+function policy:events()
+  local list = {}
+  for place, packed in ipairs(self.recorded) do list[place] = sandbox.unpack(packed) end
+  return list
 end
 
 --- A dry run: what the policies in force would decide of an event. Nothing is recorded or logged.

@@ -3,6 +3,7 @@
 
 local system = require("bpf.core").system
 local error_object = require "bpf.error"
+local frame = require "bpf.frame"
 local helper = require "bpf.policy.helper"
 local loop = require "bpfd.loop"
 
@@ -37,7 +38,7 @@ local function receive(self)
   if not bytes and err.code == "EAGAIN" then return end
   if not bytes or bytes == "" then return finish(self, false) end
   local message
-  message, self.received = helper.take(self.received .. bytes)
+  message, self.received = frame.take(self.received .. bytes)
   if message and message.ended_in then
     self.last = message
   elseif message then
@@ -95,7 +96,7 @@ end
 ---@return table? answer, bpf.error? err, string? hook  that it died in
 function process:ask(message)
   assert(not self.resume, "one question at a time")
-  self.unsent = helper.frame(message)
+  self.unsent = frame.of(message)
   return await(self, math.max(ANSWER, TIMES * self.limits.time))
 end
 
