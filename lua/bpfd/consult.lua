@@ -195,18 +195,25 @@ function consult.allowed(daemon, request, on, fields)
   return daemon.policy:decide(policy_event.new(on, peer_of(request), fields))
 end
 
+-- The name of the event that tells how something has ended, if a hook wants to hear of it.
+local function ending(daemon, on, err)
+  local what <const> = on .. (err and ".failed" or ".done")
+  return daemon.policy:wants(what) and what or nil
+end
+
 --- Tells how something that was asked for has ended.
 ---@param on string
 ---@param fields table
 ---@param err bpf.error?  nil: it is done
 function consult.tell(daemon, request, on, fields, err)
-  local what <const> = on .. (err and ".failed" or ".done")
-  if not daemon.policy:wants(what) then return end
+  local what <const> = ending(daemon, on, err)
+  if not what then return end
   fields.error = err and { code = err.code, message = tostring(err), hook = err.hook } or nil
   daemon.policy:tell(what, peer_of(request), fields)
 end
 
 local function tell_chains(daemon, request, plan, err)
+  if not ending(daemon, "chain.change", err) then return end
   local told = {}
   for _, list in ipairs { plan.add, plan.drop, plan.keep } do
     for _, one in ipairs(list) do
@@ -222,22 +229,33 @@ local function tell_chains(daemon, request, plan, err)
   end
 end
 
+local function tell_addition(daemon, request, addition, added, err)
+  local on <const> = addition.replaces and "program.replace" or "program.load"
+  if not ending(daemon, on, err) then return end
+  local fields = added and program_of(added) or fields_of(addition.note)
+  fields.amended, fields.replaces = added and added.note.amended, addition.replaces
+  consult.tell(daemon, request, on, fields, err)
+end
+
+-- An image that is not there yet is pulled, and then the change is tried again.
+local function is_tried_again(plan, err)
+  local image <const> = plan.add[1] and plan.add[1].image
+  return err and err.code == "ENODATA" and image and image.policy == "IfNotPresent"
+    and not image.digest
+end
+
 --- Tells how a change has ended.
 ---@param plan bpfd.change_plan
 ---@param outcome table?  of bpfd.change
 ---@param err bpf.error?
 function consult.tell_change(daemon, request, plan, outcome, err)
-  if not daemon.policy:wants "chain.change.done" then return end
   if outcome then err = nil end
+  if is_tried_again(plan, err) then return end
   for at, addition in ipairs(plan.add) do
-    local added <const> = outcome and outcome.added[at]
-    local fields = added and program_of(added) or fields_of(addition.note)
-    fields.amended, fields.replaces = added and added.note.amended, addition.replaces
-    consult.tell(daemon, request, addition.replaces and "program.replace" or "program.load",
-      fields, err)
+    tell_addition(daemon, request, addition, outcome and outcome.added[at], err)
   end
   for _, member in ipairs(plan.drop) do
-    if not is_replaced(plan, member.id) then
+    if ending(daemon, "program.unload", err) and not is_replaced(plan, member.id) then
       consult.tell(daemon, request, "program.unload", { id = member.id,
         program = program_of(member), attach = member.note.attach }, err)
     end

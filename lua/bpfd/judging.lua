@@ -1,10 +1,8 @@
 -- What a change's job tells the daemon, for its policies to judge, before anything is verified: the
 -- very bytes that are to be loaded, and the hooks that they are for.
 
-local bpf = require "bpf"
 local core = require "bpf.core"
 local error_object = require "bpf.error"
-local json = require "bpf.json"
 local amendment = require "bpf.policy.amendment"
 local loading = require "bpfd.loading"
 local tree = require "bpfd.tree"
@@ -12,10 +10,10 @@ local tree = require "bpfd.tree"
 local judging = {}
 
 local function object_facts(addition, sealed)
-  local object <close>, err = bpf.object.open({ fd = sealed:fd() }, { name = addition.name })
+  local object, err = loading.parse(addition, sealed)
   if not object then return nil, err end
   local facts = { digest = addition.note.digest, size = core.system.facts(sealed).size,
-    license = object.license, programs = json.object {}, maps = json.object {} }
+    license = object.license, programs = {}, maps = {} }
   for name, program in pairs(object.programs) do
     local helpers
     helpers, err = object:helpers(name)

@@ -116,11 +116,21 @@ local function configure(addition, object)
   return good, err
 end
 
+--- The object as the file has it. The first load is of the very object that was looked at.
+---@return table? object, bpf.error? err
+function loading.parse(addition, sealed)
+  local object, err = bpf.object.open({ fd = sealed:fd() }, { name = addition.name })
+  addition.parsed = object
+  return object, err
+end
+
 --- An object ready to be loaded. One that is loaded cannot be loaded as something else: each try
 --- has one of its own.
 ---@return table? object, bpf.error? err
 function loading.open(addition, sealed)
-  local object, err = bpf.object.open({ fd = sealed:fd() }, { name = addition.name })
+  local object, err = addition.parsed, nil
+  if not object then object, err = loading.parse(addition, sealed) end
+  addition.parsed = nil
   if not object then return nil, err end
   local good
   good, err = configure(addition, object)

@@ -77,10 +77,22 @@ policy["policy.test"] = {
   end,
 }
 
+-- Tables that are objects also when there is nothing in them.
+local function as_objects(event)
+  local object <const> = event.object or {}
+  for _, part in pairs { event.metadata or false, event.global or false, object.programs or false,
+    object.maps or false } do
+    if part then json.object(part) end
+  end
+  return event
+end
+
 policy["policy.events"] = {
   parameters = {},
   run = function(daemon)
-    return { events = daemon.policy:events() }
+    local list <const> = daemon.policy:events()
+    for _, event in ipairs(list) do as_objects(event) end
+    return { events = list }
   end,
 }
 

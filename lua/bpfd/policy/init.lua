@@ -82,11 +82,13 @@ function policy:reload()
   return nil, err
 end
 
---- Whether events of this name are worth making.
+--- Whether events of this name are worth making: all that can be decided are recorded, so that a
+--- new policy can be tried on them; what has happened only where a hook hears of it.
 ---@param on string
 ---@return boolean
 function policy:wants(on)
-  return #self.sources > 0 or self.broken ~= nil and events.is_deciding[on] == true
+  if self.asks[on] then return true end
+  return events.is_deciding[on] == true and (#self.sources > 0 or self.broken ~= nil)
 end
 
 local function record(self, event)
@@ -170,7 +172,7 @@ end
 ---@param peer table?   nil: the daemon itself
 ---@param fields table?
 function policy:tell(on, peer, fields)
-  if not self:wants(on) or self.broken then return end
+  if not self:wants(on) then return end
   if self.waiting >= MOST_TOLD then
     return log.warning("%s is not told to the policies: %d events wait", on, self.waiting)
   end
