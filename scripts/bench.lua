@@ -5,6 +5,7 @@ local namespace = require "spec.support.namespace"
 local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
 local process = require "spec.support.process"
+local rpc = require "spec.support.rpc"
 local figures = require "scripts.figures"
 local bench_images = require "scripts.bench_images"
 
@@ -123,10 +124,68 @@ local function load_up_to(bpfd, count)
   end
 end
 
+-- Policies: two daemons take turns, one with ten hooks that look at what is loaded.
+
+local HOOKS <const>, LOADS <const> = 10, 61
+local HOOK <const> = [[
+hooks.add { name = "bench/%d", on = "program.load", run = function(event)
+  if event.attach.iface == "eth0" and not event.peer.groups.netops then
+    return hooks.deny "eth0 belongs to group netops"
+  end
+  for _, program in pairs(event.object.programs) do
+    for _, helper in ipairs(program.helpers) do
+      if helper == "bpf_probe_write_user" then return hooks.deny "it writes into processes" end
+    end
+  end
+end }]]
+
+local function timed_load(bpfd, iface)
+  local started = uv.hrtime()
+  local program = assert(rpc.load(bpfd, { name = "return_only",
+    attach = { type = "xdp", iface = iface, priority = 50 } }, RETURN_ONLY))
+  local seconds = (uv.hrtime() - started) / 1e9
+  assert(rpc.call(bpfd, "program.unload", { id = program.id }))
+  return seconds
+end
+
+-- What one call of a hook takes, by the process that makes it.
+local function report_hook(ruled)
+  local times = {}
+  for _, event in ipairs(rpc.call(ruled, "policy.events").events) do
+    local outcome = event.on == "program.load"
+      and rpc.call(ruled, "policy.test", { events = { event } }).outcomes[1]
+    for _, decision in ipairs(outcome and outcome.decisions or {}) do
+      table.insert(times, decision.microseconds)
+    end
+  end
+  report("one call of a policy hook", ("%.1f us"):format(figures.median(times)),
+    ("%d calls"):format(#times))
+  local size = rpc.call(ruled, "policy.list").process.private
+  report(("process of %d policies"):format(HOOKS), ("%.1f MiB"):format(size / 1048576),
+    "pages of its own")
+end
+
+local function bench_policies(bpfd, near)
+  progress "policies"
+  local policies = {}
+  for i = 1, HOOKS do policies[("%02d.lua"):format(i)] = HOOK:format(i) end
+  near:check { "ip", "link", "add", "ruled", "type", "veth", "peer", "name", "ruled-peer" }
+  local ruled <close> = daemon.start { namespace = near, prefix = PREFIX, log_level = "info",
+    policies = policies }
+  local with, without = {}, {}
+  for i = 0, LOADS do
+    local first, second = timed_load(bpfd, "veth0"), timed_load(ruled, "ruled")
+    if i > 0 then without[i], with[i] = first, second end
+  end
+  ratio(("a load with %d policy hooks, for one with none"):format(HOOKS), with, without, 1.05)
+  report_hook(ruled)
+end
+
 local function bench_daemon(bpfd, near)
   local idle = resident(bpfd)
   report("daemon, idle", ("%.1f MiB"):format(idle / 1024), "", "at most 10 MiB", idle <= 10240)
   bench_load(bpfd, near)
+  bench_policies(bpfd, near)
   for i = 0, 49 do
     near:check { "ip", "link", "add", "dummy" .. i, "type", "veth", "peer", "name", "peer" .. i }
   end
