@@ -11,6 +11,7 @@ local commands <const> = {
   "image",
   "apply",
   "export",
+  "chain",
   "map",
   "policy",
   "features",

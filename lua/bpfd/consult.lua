@@ -4,6 +4,7 @@ local amendment = require "bpf.policy.amendment"
 local error_object = require "bpf.error"
 local verdict = require "bpf.verdict"
 local chain_order = require "bpfd.chain_order"
+local foreign_chains = require "bpfd.foreign_chains"
 local policy_event = require "bpfd.policy.event"
 
 local consult = {}
@@ -66,8 +67,8 @@ local function shown(asker, hook, members)
     local note <const> = added and added.note or notes[member.id]
     list[at] = { position = at - 1, id = not added and member.id or nil,
       new = added and true or nil, name = note.name, metadata = note.metadata,
-      priority = member.priority,
-      proceed_on = verdict.decode(hook.attach.type, member.mask) }
+      owner = member.owner, priority = member.priority,
+      proceed_on = foreign_chains.proceed_on(hook.attach, member) }
   end
   return list
 end

@@ -59,13 +59,13 @@ local function check_counters(build, stops)
 end
 
 ---Builds one chain and sends it packets; returns what is wrong, and the chain.
-local function try(engine, kind, pool)
+local function try(engine, kind, pool, options)
   local places = model.draw(kind, pool, chain.order, LIMITS[engine])
   for _, place in ipairs(places) do
     local member = place.member
     member.expected, member.before = 0, member.name ~= "plain" and member:runs() or 0
   end
-  local build, err = chain.engine(engine).build({ type = kind }, places)
+  local build, err = chain.engine(engine).build({ type = kind }, places, options)
   if not build then return tostring(err) .. "\n" .. (err.log or ""), places end
   local _ <close> = build
   local stops = {}
@@ -84,16 +84,25 @@ local function try(engine, kind, pool)
   return wrong, places, build
 end
 
-for _, engine in ipairs { "fuse", "freplace" } do
-  describe(("the %s engine, against a model"):format(engine), function()
-    for _, kind in ipairs { "xdp", "tc" } do
-      it(("runs %d random %s chains as the model says #smoke"):format(CHAINS, kind), function()
+-- libxdp's two layouts of a dispatcher are two objects.
+local VARIANTS <const> = {
+  { engine = "fuse", kinds = { "xdp", "tc" } },
+  { engine = "freplace", kinds = { "xdp", "tc" } },
+  { engine = "freplace", kinds = { "xdp" }, options = { version = 3 } },
+}
+
+for _, variant in ipairs(VARIANTS) do
+  local engine <const> = variant.engine
+  local version <const> = variant.options and " with dispatchers of version 3" or ""
+  describe(("the %s engine%s, against a model"):format(engine, version), function()
+    for _, kind in ipairs(variant.kinds) do
+      it(("runs %d random %s chains as the model says"):format(CHAINS, kind), function()
         local refusal = support.refusal(engine, kind)
         if refusal then return pending(refusal) end
         local pool = load_pool(engine, kind)
         for seed = FIRST_SEED, FIRST_SEED + CHAINS - 1 do
           math.randomseed(seed)
-          local wrong, places = try(engine, kind, pool)
+          local wrong, places = try(engine, kind, pool, variant.options)
           if wrong then
             error(("%s\nBPFD_SEED=%d BPFD_CHAINS=1 shows it again:\n%s"):format(
               wrong, seed, model.describe(places)), 0)

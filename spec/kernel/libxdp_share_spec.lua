@@ -39,7 +39,14 @@ describe("a chain that bpfd shares with libxdp from the start", function()
     assert.is_nil(pair.near:check({ "ip", "link", "show" }):find "prog/xdp")
   end
 
+  local function set_mtu(bytes)
+    for _, side in ipairs { pair.near, pair.far } do
+      side:check { "ip", "link", "set", "veth0", "mtu", tostring(bytes) }
+    end
+  end
+
   after_each(function()
+    set_mtu(1500)
     rpc.unload_all(served)
     xdp_loader.clear(pair.near, "veth0")
     nothing_is_left()
@@ -177,6 +184,30 @@ describe("a chain that bpfd shares with libxdp from the start", function()
     assert.equal(10, rpc.hits(ours))
     process.eventually(function() return #seen() > 0 end, 5000)
     assert.equal(ours.id, seen()[1])
+  end)
+
+  -- From spec/objects/chain_xdp, returning XDP_PASS.
+  local function load_kind(name, priority)
+    return rpc.load(served, { name = name, global = { choice = ("02" .. ("00"):rep(7)):rep(2) },
+      attach = { type = "xdp", iface = "veth0", priority = priority } }, support.path "chain_xdp")
+  end
+
+  it("takes fragments as long as every member does", function()
+    set_mtu(9000)
+    local first, second = assert(load_kind("frags", 10)), assert(load_kind("frags", 20))
+    local before <const> = xdp_loader.pins()
+    local plain, err = load_kind("count", 30)
+    assert.is_nil(plain)
+    assert.equal("ERANGE", err.code)
+    assert.matches("not all members use xdp.frags", tostring(err), 1, true)
+    assert.not_equal(0, xdp_loader.try_load(pair.near, "veth0", { priority = 40 }).exit)
+    assert.equal(before, xdp_loader.pins())
+    assert.same({ first.id, second.id }, seen())
+    set_mtu(1500)
+    plain = assert(load_kind("count", 30))
+    namespace.send(pair, 5)
+    assert.equal(5, served:counter(plain.id, "counter"))
+    assert.same({ first.id, second.id, plain.id }, ids())
   end)
 
   it("goes with its interface, and leaves no pins", function()

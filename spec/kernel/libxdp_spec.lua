@@ -65,6 +65,10 @@ describe("an interface with xdp-loader's programs", function()
       { got.attach.position, got.attach.priority, got.attach.engine })
     assert.same({ "drop", "pass", "dispatcher_return" }, got.attach.proceed_on)
     assert.matches("NONE", served:check("get", tostring(last.id)), 1, true)
+    assert.equal(("%d\n%d\n"):format(first.id, last.id),
+      served:check("-q", "chain", "list", "-i", "veth0"))
+    assert.matches(("veth0  xdp   freplace  1 +%d +70 +libxdp  drop, pass, dispatcher_return")
+      :format(last.id), served:check("chain", "list"))
     local refused = served:bpfctl("unload", tostring(last.id))
     assert.equal(1, refused.exit)
     assert.matches("was not loaded by bpfd", refused.stderr, 1, true)
@@ -146,27 +150,6 @@ describe("an interface with xdp-loader's programs", function()
     namespace.send(pair, 10)
     assert.same({ 20, 20, 20, 0 }, { first:hits(), runs(head), runs(tail), last:hits() })
     assert.equal(result.exit == 0 and 5 or 4, #members())
-  end)
-
-  it("takes fragments as long as every member does", function()
-    for _, side in ipairs { pair.near, pair.far } do
-      side:check { "ip", "link", "set", "veth0", "mtu", "9000" }
-    end
-    local theirs = their { priority = 5, name = "peer_with_a_name_of_many_letters" }
-    local ours = assert(load_kind("frags", 10, PASS))
-    local before <const> = xdp_loader.pins()
-    local plain, err = load_kind("count", 20, PASS)
-    assert.is_nil(plain)
-    assert.equal("ERANGE", err.code)
-    assert.matches("not all members use xdp.frags", tostring(err), 1, true)
-    assert.equal(before, xdp_loader.pins())
-    namespace.send(pair, 5)
-    assert.same({ 5, 5 }, { theirs:hits(), runs(ours) })
-    assert(rpc.call(served, "program.unload", { id = ours.id }))
-    xdp_loader.unload(pair.near, "veth0")
-    for _, side in ipairs { pair.near, pair.far } do
-      side:check { "ip", "link", "set", "veth0", "mtu", "1500" }
-    end
   end)
 
   it("loses no packet while both come and go", function()

@@ -63,7 +63,7 @@ local function refusal_of(ifindex, chain)
   elseif chain.version == 1 then
     return refuse("EOPNOTSUPP", ifindex, chain,
       "of version 1 (xdp-tools before 1.3), which cannot be changed")
-  elseif chain.device_bound then
+  elseif chain.device_bound or chain.mode == "hardware" then
     return refuse("EOPNOTSUPP", ifindex, chain, "that is bound to its device")
   elseif chain.missing then
     return refuse("EBUSY", ifindex, chain, ("without its pins in %s, so that nobody can tell \z
