@@ -100,6 +100,7 @@ local function open_doors(self)
     limits = self.config.limits, sockets = service.sockets(),
   }
   if not self.server then return nil, err end
+  self.objects:drop_unused(self)
   self.following = following.start(self)
   self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end,

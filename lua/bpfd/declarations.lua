@@ -110,8 +110,8 @@ local function addition_of(daemon, wanted, planned, owner)
     persist = one.persist, label = one.label, declared_by = wanted.name, pattern = one.pattern,
     map_owner_id = owner and owner.row and not comes[owner.action] and owner.row.id or nil,
   }, {
-    source = files.source or daemon.objects:path(one.digest), path = one.path,
-    target = files.target, netns = files.netns,
+    source = not files.image and daemon.objects:path(one.digest) or nil, image = files.image,
+    path = one.path, target = files.target, netns = files.netns,
   })
   if not new then return nil, err:because(one.place) end
   new.digest, new.rank, new.declared = one.digest, one.rank, one.place
@@ -247,7 +247,6 @@ function declarations.apply(daemon, request, wanted)
     return shown(plan)
   end)
   if not changes then return nil, err end
-  daemon.objects:drop_unused(daemon)
   log_changes(request, wanted.name, changes)
   return changes
 end

@@ -6,6 +6,7 @@ local declaration = require "bpf.declaration"
 local chain_state = require "bpfd.chain_state"
 local change = require "bpfd.change"
 local declarations = require "bpfd.declarations"
+local declared_images = require "bpfd.declared_images"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
@@ -73,13 +74,28 @@ local function drop_unmatched(self, ifindex, name)
   end)
 end
 
+local function with_images(daemon, programs)
+  for _, entry in ipairs(programs) do
+    if entry.image_url then
+      local image, err = declared_images.resolved(daemon, entry)
+      if not image then return nil, err end
+      entry.files = { image = image }
+    end
+  end
+  return programs
+end
+
 -- Of one declaration, for interfaces that have come. What fails for all is tried for each.
 local function load_on(self, name, declared, ifaces)
   local only = {}
   for _, iface in ipairs(ifaces) do only[iface] = true end
-  local changes, err = declarations.apply(self.daemon,
-    own_request.new("declaration.apply", declared.peer),
-    { name = name, programs = declared.programs, only = only })
+  local entries, changes, err
+  entries, err = with_images(self.daemon, declared.programs)
+  if entries then
+    changes, err = declarations.apply(self.daemon,
+      own_request.new("declaration.apply", declared.peer),
+      { name = name, programs = entries, only = only })
+  end
   if changes then return end
   if #ifaces == 1 then
     if not bpf.network.index(ifaces[1]) then return end -- gone again meanwhile

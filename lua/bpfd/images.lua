@@ -69,6 +69,11 @@ local in_hand = {} -- names and digests of images that are being loaded from: ho
 function images.kept(daemon)
   local keep <const> = images.users(daemon)
   for which in pairs(in_hand) do keep[which] = keep[which] or true end
+  for _, name in ipairs(daemon.store:declarations()) do
+    for _, entry in ipairs(daemon.store:declaration(name).programs) do
+      if entry.image_digest then keep[entry.image_digest] = keep[entry.image_digest] or true end
+    end
+  end
   return keep
 end
 

@@ -16,7 +16,8 @@ end
 local function instance_of(name, entry, iface)
   local attach <const> = entry.attach
   return {
-    label = entry.label, name = entry.name, digest = entry.digest, path = entry.path,
+    label = entry.label, name = entry.name, digest = entry.digest,
+    path = entry.path or entry.image_url,
     global = entry.global, metadata = entry.metadata, persist = entry.persist,
     map_owner = entry.map_owner, files = entry.files, attach = copy(attach, iface or attach.iface),
     pattern = declaration.is_pattern(attach.iface) and attach.iface or nil,

@@ -291,6 +291,31 @@ describe("bpfctl apply", function()
     end, 5000))
   end)
 
+  it("loads from images, and keeps them while a pattern may need them", function()
+    local image <const> = "localhost/acme/count:1"
+    served:check("image", "build", "--image-url", image, "--object", rpc.object, "--store",
+      served.state_dir .. "/images")
+    local text = ('program "g" { image_url = "%s", pull_policy = "Never", name = "count_xdp", \z
+      attach = { type = "xdp", iface = "dyn*", priority = 1 } }'):format(image)
+    applied(text)
+    local removal = served:bpfctl("image", "remove", image)
+    assert.equal(1, removal.exit)
+    pair.near:check { "ip", "link", "add", "dyn1", "type", "veth", "peer", "name", "other1" }
+    assert.is_true(process.eventually(function()
+      return labels { type = "xdp", iface = "dyn1" } == "g"
+    end, 5000))
+    local by_label, list = applied(text)
+    assert.equal("keep g", actions(list))
+    local program = rpc.call(served, "program.get", { id = by_label.gdyn1.id })
+    assert.equal(image, program.image_url)
+    assert.matches('image_url = "' .. image .. '"', served:check "export")
+    applied("", "--prune")
+    pair.near:check { "ip", "link", "del", "dyn1" }
+    served:check("image", "remove", image)
+    assert.matches('web.lua:1: program "g": the image is not in the store', refused(text))
+    process.check { "rm", "-r", served.state_dir .. "/images" }
+  end)
+
   it("takes more files than one message carries", function()
     local directory = served.directory .. "/many"
     assert(uv.fs_mkdir(directory, tonumber("755", 8)))

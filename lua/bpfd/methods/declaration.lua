@@ -5,6 +5,8 @@ local json = require "bpf.json"
 local declaration = require "bpf.declaration"
 local declarations = require "bpfd.declarations"
 local declaration_export = require "bpfd.declaration_export"
+local declared_images = require "bpfd.declared_images"
+local images = require "bpfd.images"
 local addition = require "bpfd.addition"
 
 local methods = {}
@@ -44,28 +46,55 @@ local function read_entries(name, list)
   return declaration.check(name, list, { wire = true })
 end
 
--- The files of all entries, those that several have only once.
+local function open_entry(daemon, request, entry)
+  local image, err
+  if entry.image_url then
+    image, err = images.wish(daemon, entry)
+    if not image then return nil, err end
+  end
+  local opened
+  opened, err = addition.open_files(daemon, request, entry.attach,
+    { fd = entry.fd, path = not entry.fd and entry.path or nil }, image)
+  if not opened then return nil, err end
+  entry.files = { target = opened.target, netns = opened.netns }
+  if not image then return opened end
+  local good
+  good, err = declared_images.resolve(daemon, request, entry, image)
+  if not good then return nil, err end
+  entry.files.image, err = declared_images.resolved(daemon, entry)
+  return entry.files.image and opened, err
+end
+
+-- The object files of all entries, those that several have only once; `source` is an entry's place
+-- among them.
 local function open_files(daemon, request, name, entries)
   local sources, place_of = {}, {}
   for _, entry in ipairs(entries) do
-    if entry.image_url then
-      return nil, error_object.new { code = "ENOTSUP", message = declaration.place(name, entry)
-        .. ": image support is not part of this build yet",
-        advice = "copy the object file out of the image and name it by path" }
-    end
-    local opened, err = addition.open_files(daemon, request, entry.attach,
-      { fd = entry.fd, path = not entry.fd and entry.path or nil })
+    local opened, err = open_entry(daemon, request, entry)
     if not opened then return nil, err:because(declaration.place(name, entry)) end
-    entry.path = opened.path
-    entry.files = { target = opened.target, netns = opened.netns }
     local at <const> = entry.fd or entry.path
-    if not place_of[at] then
+    if opened.source and not place_of[at] then
       table.insert(sources, { descriptor = opened.source, path = opened.path })
       place_of[at] = #sources
     end
-    entry.source = place_of[at]
+    if opened.source then entry.path, entry.source = opened.path, place_of[at] end
   end
   return sources
+end
+
+local function apply(daemon, request, wanted)
+  local sources, err = open_files(daemon, request, wanted.name, wanted.programs)
+  if not sources then return nil, err end
+  local digests
+  digests, err = daemon.objects:take(request, sources,
+    { limit = daemon.config.images.object_size, keep = not wanted.dry_run })
+  if not digests then return nil, err end
+  local held <close> = digests -- luacheck: ignore held
+  for _, entry in ipairs(wanted.programs) do
+    entry.digest = entry.digest or digests[entry.source]
+    entry.source, entry.registry_auth = nil, nil -- which is nobody's to keep
+  end
+  return declarations.apply(daemon, request, wanted)
 end
 
 methods["declaration.apply"] = {
@@ -77,22 +106,14 @@ methods["declaration.apply"] = {
     local good
     good, err = check_flags(params)
     if not good then return nil, err end
-    local entries, sources, digests, changes
-    entries, err = read_entries(name, params.programs)
-    if not entries then return nil, err end
-    sources, err = open_files(daemon, request, name, entries)
-    if not sources then return nil, err end
-    digests, err = daemon.objects:take(request, sources,
-      { limit = daemon.config.images.object_size, keep = not params.dry_run })
-    if not digests then return nil, err end
-    local held <close> = digests -- luacheck: ignore held
-    for _, entry in ipairs(entries) do
-      entry.digest, entry.source = digests[entry.source], nil
-    end
-    changes, err = declarations.apply(daemon, request, { name = name, programs = entries,
-      dry_run = params.dry_run, prune = params.prune })
+    local wanted = { name = name, dry_run = params.dry_run == true, prune = params.prune == true }
+    wanted.programs, err = read_entries(name, params.programs)
+    if not wanted.programs then return nil, err end
+    local changes
+    changes, err = apply(daemon, request, wanted)
+    daemon.objects:drop_unused(daemon)
     if not changes then return nil, err end
-    return { name = name, dry_run = params.dry_run == true, changes = changes }
+    return { name = name, dry_run = wanted.dry_run, changes = changes }
   end,
 }
 
