@@ -4,8 +4,8 @@
  *
  *   bpfctl load-from-file --path filter.bpf.o --name classifier \
  *       tc --direction ingress --iface eth0 --priority 110
- *   bpftool map update pinned /run/bpfd/fs/maps/ID/blocked \
- *       key 10 0 0 7 value 0 0 0 0 0 0 0 0
+ *   bpfctl map set ID blocked 10.0.0.7 0
+ *   bpfctl map show ID blocked --key ip4
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

@@ -8,6 +8,7 @@ local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
 local figures = require "scripts.figures"
 local bench_images = require "scripts.bench_images"
+local bench_maps = require "scripts.bench_maps"
 
 local PREFIX <const> = "bpfd-bench"
 local BUILD <const> = os.getenv "BUILD"
@@ -207,6 +208,8 @@ local ok, failure = xpcall(function()
   namespace.join(near, far, "veth0")
   bpfd = daemon.start { namespace = near, prefix = PREFIX, log_level = "info" }
   bench_daemon(bpfd, near)
+  progress "maps"
+  bench_maps(table_of_figures, bpfd, BUILD)
   progress "images"
   bench_images(table_of_figures, { near = near, prefix = PREFIX, object = RETURN_ONLY })
 end, debug.traceback)

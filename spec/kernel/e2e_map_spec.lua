@@ -193,6 +193,38 @@ describe("bpfctl map", function()
     map("delete", id, "tallies", "{source: 7}")
   end)
 
+  local function run_example(name, ...)
+    return process.check({ "lua5.4", "examples/" .. name, ... }, { env = {
+      BPFD_SOCKET = bpfd.socket } })
+  end
+
+  it("has an example that prints records, as the program of another example sends them", function()
+    local example <const> = bpfd:load("-p", bpfctl.examples .. "execs.o", "-n", "executed",
+      "tracepoint", "-t", "sched/sched_process_exec")
+    local output <const> = bpfd.directory .. "/execs"
+    local running = process.start({ "lua5.4", "examples/execs.lua", example },
+      { output = output, env = { BPFD_SOCKET = bpfd.socket } })
+    assert.is_truthy(process.eventually(function()
+      process.check { "true" }
+      local file <close> = assert(io.open(output))
+      return (file:read "a"):find "%d+ 0 true\n"
+    end))
+    running:signal "sigterm"
+    running:wait()
+    bpfd:check("unload", example)
+  end)
+
+  it("has an example that blocks addresses and shows what they sent", function()
+    local example <const> = bpfd:load("-p", bpfctl.examples .. "filter.bpf.o", "-n", "classifier",
+      "tc", "-d", "ingress", "-i", "veth0", "-p", "9")
+    assert.equal("10.0.0.7\t0\n", run_example("block.lua", example, "10.0.0.7"))
+    map("set", example, "blocked", "10.0.0.7", "4")
+    assert.equal("10.0.0.7\t4\n", run_example("block.lua", example, "10.0.0.7"))
+    assert.equal(" Key       Value\n 10.0.0.7  4\n",
+      map("show", example, "blocked", "--key", "ip4"))
+    bpfd:check("unload", example)
+  end)
+
   it("opens maps of others for root, and without bpfd too", function()
     local other <close> = assert(bpf.map.create { type = "hash", name = "foreign", key_size = 4,
       value_size = 8, max_entries = 4 })
