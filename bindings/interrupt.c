@@ -214,6 +214,20 @@ static int follow_coroutines(lua_State *L)
 	return 0;
 }
 
+/* sleep(seconds): less where it is interrupted */
+static int sleep_for(lua_State *L)
+{
+	double end = now() + luaL_checknumber(L, 1), left;
+
+	while (!interrupt_pending() && (left = end - now()) > 0) {
+		struct timespec time = {.tv_sec = (time_t)left};
+
+		time.tv_nsec = (long)((left - (double)time.tv_sec) * 1e9);
+		nanosleep(&time, NULL);
+	}
+	return 0;
+}
+
 /* ignore(): Ctrl-C between calls does nothing */
 static int ignore(lua_State *L)
 {
@@ -227,6 +241,7 @@ static const luaL_Reg functions[] = {
     {"deadline", call_with_deadline},
     {"follow_coroutines", follow_coroutines},
     {"ignore", ignore},
+    {"sleep", sleep_for},
     {NULL, NULL},
 };
 

@@ -129,10 +129,12 @@ static const luaL_Reg functions[] = {
 
 int open_terminal(lua_State *L)
 {
-	luaL_newmetatable(L, EDITOR);
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
+	/* bpfctl opens this once more when it fetches core.so, whose libedit would be another. */
+	if (luaL_newmetatable(L, EDITOR)) {
+		luaL_setfuncs(L, methods, 0);
+		lua_pushvalue(L, -1);
+		lua_setfield(L, -2, "__index");
+	}
 	lua_pop(L, 1);
 	luaL_newlib(L, functions);
 	return 1;

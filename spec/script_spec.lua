@@ -184,6 +184,11 @@ describe("a deadline", function()
     b:close()
   end)
 
+  it("ends a sleep", function()
+    local _, err = bpf.deadline(0.02, bpf.sleep, 60)
+    assert.equal("ETIMEDOUT", err.code)
+  end)
+
   it("may stand inside another, and each ends its own block", function()
     local outer, inner = bpf.deadline(10, function()
       local _, err = bpf.deadline(0.02, function() while true do end end)

@@ -26,6 +26,7 @@ bpf.pretty = require "bpf.pretty"
 bpf.program = require "bpf.program"
 bpf.registry = require "bpf.registry"
 bpf.ring = require "bpf.ring"
+bpf.sleep = require "bpf.sleep"
 bpf.verdict = require "bpf.verdict"
 
 return bpf

@@ -1,8 +1,10 @@
 -- Talks to bpfd: JSON-RPC, one line a message, over its local socket.
 
-local socket = require("bpf.core").socket
+local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
+
+local socket <const>, system <const> = core.socket, core.system
 
 local default_path <const> = "/run/bpfd/bpfd.sock"
 local connect_seconds <const> = 10
@@ -165,7 +167,8 @@ local function rebuild_error(answer)
 end
 
 ---@class bpf.client.call
----@field descriptors table?   handles or numbers; params name them by place, from 0
+---@field descriptors table?   handles, numbers, or paths of files to open; params name them by
+---their place, from 0
 ---@field progress fun(params: table)?   asks for progress and gets it
 ---@field null boolean?        keep nulls of the result as json.null
 ---@field timeout number?      seconds of silence; without, as long as it takes
@@ -201,6 +204,29 @@ local function stage(self, descriptors)
   return table.move(descriptors, at, #descriptors, 1, {})
 end
 
+local closing <const> = {
+  __close = function(opened)
+    for _, descriptor in ipairs(opened) do descriptor:close() end
+  end,
+}
+
+-- What stands as a path is opened here, with the caller's own rights, until the answer has come.
+local function open_paths(given)
+  local opened, list = setmetatable({}, closing), {}
+  for i, each in ipairs(given or {}) do
+    list[i] = each
+    if type(each) == "string" then
+      local descriptor, err = system.open(each)
+      if not descriptor then
+        closing.__close(opened)
+        return nil, err
+      end
+      opened[#opened + 1], list[i] = descriptor, descriptor
+    end
+  end
+  return opened, given and list
+end
+
 --- Calls a method and waits for its answer.
 ---@param method string
 ---@param params table?
@@ -214,7 +240,8 @@ function session:call(method, params, options)
   if options.progress then params.progress = true end
   local ready, err = make_ready(self)
   if not ready then return nil, err end
-  local given = options.descriptors
+  local opened <close>, given = open_paths(options.descriptors)
+  if not opened then return nil, given end
   if given and #given > AT_ONCE then given, err = stage(self, given) end
   if err then return nil, err end
   local id <const> = self.last_id + 1

@@ -20,6 +20,7 @@ local modules = {
   "program",
   "registry",
   "ring",
+  "sleep",
   "verdict",
 }
 
