@@ -141,6 +141,9 @@ install: all install-module
 	install -D -m 0755 $(BUILD)/bpfctl $(INSTALLED)/bin/bpfctl
 	install -D -m 0644 $(BUILD)/libbpfd.a $(INSTALLED)/lib/libbpfd.a
 	install -D -m 0644 include/bpfd.h $(INSTALLED)/include/bpfd.h
+	install -d $(INSTALLED)/share/man/man1 $(INSTALLED)/share/man/man8
+	$(SPEC_ENV) $(LUA) scripts/man.lua bpfctl $(VERSION) >$(INSTALLED)/share/man/man1/bpfctl.1
+	$(SPEC_ENV) $(LUA) scripts/man.lua bpfd $(VERSION) >$(INSTALLED)/share/man/man8/bpfd.8
 	install -D -m 0644 docs/luacats/bpf.lua $(INSTALLED)/share/bpfd/luacats/bpf.lua
 	install -d $(INSTALLED)/lib/pkgconfig
 	sed 's|@VERSION@|$(VERSION)|; s|@LIBRARIES@|$(CORE_LIBRARIES)|' \
@@ -156,7 +159,8 @@ install: all install-module
 uninstall:
 	cd $(INSTALLED) && rm -rf sbin/bpfd bin/bpfctl lib/lua/5.4/bpf share/lua/5.4/bpf share/bpfd lib/libbpfd.a \
 		include/bpfd.h lib/pkgconfig/bpfd.pc share/bash-completion/completions/bpfctl \
-		share/zsh/site-functions/_bpfctl share/fish/vendor_completions.d/bpfctl.fish
+		share/zsh/site-functions/_bpfctl share/fish/vendor_completions.d/bpfctl.fish \
+		share/man/man1/bpfctl.1 share/man/man8/bpfd.8
 
 # The page on the Lua API, and what editors know of it, from the annotations in lua/bpf.
 .PHONY: docs

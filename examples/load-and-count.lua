@@ -22,7 +22,7 @@ end
 
 local function packets(map)
   local total = 0
-  for _, on_cpus in map:pairs() do
+  for _, on_cpus in map:entries() do
     for _, value in ipairs(on_cpus) do total = total + value.rx_packets end
   end
   return total

@@ -97,6 +97,15 @@ describe("an installed tree", function()
     assert.is_not_nil(uv.fs_stat(prefix .. "/share/fish/vendor_completions.d/bpfctl.fish"))
   end)
 
+  it("has man pages that name every command and option", function()
+    local page = process.check { "/bin/cat", prefix .. "/share/man/man1/bpfctl.1" }
+    for _, words in ipairs { "load\\-from\\-file", "\\-\\-proceed\\-on", "\\-\\-execute" } do
+      assert.truthy(page:find(words, 1, true), words)
+    end
+    assert.truthy(process.check({ "/bin/cat", prefix .. "/share/man/man8/bpfd.8" })
+      :find("\\-\\-run\\-dir <PATH>", 1, true))
+  end)
+
   it("lets a C program embed the core, by pkg-config alone", function()
     local program = home.path .. "/load"
     local env = { PKG_CONFIG_PATH = prefix .. "/lib/pkgconfig" }

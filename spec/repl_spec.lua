@@ -98,8 +98,7 @@ describe("bpfctl repl on a terminal", function()
   end)
 
   local function leave()
-    terminal:type "\4"
-    assert.equal(0, terminal:wait())
+    assert.equal(0, terminal:leave())
   end
 
   it("shows values, takes several lines, and leaves with Ctrl-D", function()

@@ -86,8 +86,11 @@ local function operand_words(operand)
   return word .. (operand.repeated and "..." or "")
 end
 
--- Each command above gives its name and what it requires, as the guide's pages of types do.
-local function usage(level)
+--- The words of a usage line. Each command above gives its name and what it requires, as the
+--- guide's pages of types do.
+---@param level table  command, and the level above
+---@return string
+function help.usage(level)
   local commands, words = {}, {}
   local at = level
   while at do
@@ -168,7 +171,7 @@ end
 ---@return string
 function help.page(level)
   local command <const> = level.command
-  local line <const> = "Usage: " .. usage(level) .. "\n" .. ("-"):rep(#"Usage:") .. "\n"
+  local line <const> = "Usage: " .. help.usage(level) .. "\n" .. ("-"):rep(#"Usage:") .. "\n"
   local parts = { command.summary .. "\n", line }
   if command.commands then parts[#parts + 1] = commands_part(command) end
   if command.operands then parts[#parts + 1] = operands_part(command) end

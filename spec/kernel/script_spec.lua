@@ -91,8 +91,7 @@ describe("with a daemon", function()
     terminal:type "bpf.program.open_id(client:call('program.list').programs[1].id)\n"
     terminal:wait_for '\r\nprogram '
     terminal:wait_for '> '
-    terminal:type "\4"
-    assert.equal(0, terminal:wait())
+    assert.equal(0, terminal:leave())
   end)
 
   it("formats draw what is loaded, and those of users are asked before anything is done", function()

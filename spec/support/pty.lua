@@ -48,6 +48,20 @@ function pty:wait()
   return self.status
 end
 
+---Types Ctrl-D until the program has ended: one that comes while the terminal changes its mode,
+---right before the first key of a line is read, is lost.
+function pty:leave()
+  for _ = 1, 20 do
+    if self.status then break end
+    self:type "\4"
+    process.eventually(function()
+      uv.run "nowait"
+      return self.status
+    end, 1000)
+  end
+  return self.status
+end
+
 function pty:close()
   if not self.status then self.child:kill "sigkill" end
   for _, handle in ipairs { self.input, self.output, self.child } do handle:close() end
