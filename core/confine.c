@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +41,12 @@
 #define ALLOW(number)                                                                              \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),                                         \
 	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+#ifdef __SANITIZE_ADDRESS__
+static const bool is_sanitized = true;
+#else
+static const bool is_sanitized;
+#endif
 
 #define LAST_WORDS 256
 
@@ -137,12 +144,10 @@ int confine_process(void)
 		err = -errno;
 	if (!err)
 		err = drop_capabilities();
-#ifndef __SANITIZE_ADDRESS__
-	if (!err)
+	if (!err && !is_sanitized)
 		err = limit_resources();
-	if (!err)
+	if (!err && !is_sanitized)
 		err = filter_calls();
-#endif
 	return err;
 }
 

@@ -16,6 +16,7 @@ local modules = {
   "network",
   "object",
   "pin",
+  "policy",
   "pretty",
   "program",
   "registry",
