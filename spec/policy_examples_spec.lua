@@ -100,7 +100,7 @@ describe("the example policy", function()
 
     it("lets a chain grow to its bound, and shrink whatever it is", function()
       assert.is_nil(denied(change_of("eth0", peer(0), 7, 8)))
-      assert.matches("eth0 has 8 xdp programs, and no more than 8",
+      assert.matches("eth0 would have 9 xdp programs, and no more than 8",
         denied(change_of("eth0", peer(0), 8, 9)))
       assert.is_nil(denied(change_of("eth0", peer(0), 12, 11)))
       assert.is_nil(denied(change_of("eth0", peer(0), 8, 9, "tc")))

@@ -9,7 +9,7 @@ return hooks.add {
   run = function(event)
     local now, next, limit = #event.chain.now, #event.chain.next, most[event.attach.type]
     if next <= now or next <= limit then return end
-    return hooks.deny(("%s has %d %s programs, and no more than %d may be there"):format(
-      event.attach.iface, now, event.attach.type, limit))
+    return hooks.deny(("%s would have %d %s programs, and no more than %d may be there"):format(
+      event.attach.iface, next, event.attach.type, limit))
   end,
 }

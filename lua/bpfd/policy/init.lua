@@ -16,7 +16,7 @@ local policy = {}
 policy.__index = policy
 
 local KEEP <const> = 64 -- recorded events
-local LARGEST <const> = 64 << 10 -- bytes of a recorded event
+local LARGEST <const> = 16 << 10 -- bytes of a recorded event
 local MOST_TOLD <const> = 1000 -- observing events that wait to be told
 local TURN <const> = { "policy" } -- the lock of whoever asks the process
 local RELOAD <const> = "mend it, then bpfctl policy reload"
