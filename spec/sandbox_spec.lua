@@ -1,3 +1,4 @@
+local process = require "spec.support.process"
 local sandbox = require("bpf.core").sandbox
 local system = require("bpf.core").system
 
@@ -138,6 +139,30 @@ describe("a confined process", function()
     end)
     assert.equal("last words", text)
     assert.same({ code = 128 + 27 }, ended)
+  end)
+
+  it("says them also when it crashes", function()
+    local from, to = assert(system.pipe())
+    local pid = assert(system.fork { to })
+    if pid == 0 then
+      pcall(function()
+        assert(sandbox.confine())
+        sandbox.watch(60000, to, "last words")
+        system.write(to, "ready, ")
+        while true do end
+      end)
+      system.leave(0)
+    end
+    to:close()
+    local text = ""
+    process.eventually(function()
+      text = text .. (system.read(from) or "")
+      return text == "ready, "
+    end)
+    process.check { "kill", "-SEGV", tostring(pid) }
+    assert.same({ code = 128 + 11 }, system.wait(pid, true))
+    assert.equal("last words", system.read(from))
+    from:close()
   end)
 
   it("does not end once nobody watches any more", function()
