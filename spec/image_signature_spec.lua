@@ -301,6 +301,37 @@ describe("signatures", function()
     assert.same({}, assert(signature.read(found.manifest, {})).list)
   end)
 
+  -- Made by containers/image 5.23, the library under skopeo 1.9, and noted here because Debian's
+  -- build of skopeo cannot make one.
+  it("of containers/image verify", function()
+    local payload = '{"critical":{"identity":{"docker-reference":"127.0.0.1:43217/acme/guard:signed'
+      .. '"},"image":{"docker-manifest-digest":"sha256:a343b7b37be0bd3485bbb28c399bac024597cc6ef65'
+      .. '08758908a3eae7daff99b"},"type":"cosign container image signature"},"optional":{"creator":'
+      .. '"containers/image 5.23.1","timestamp":1795556760}}'
+    local manifest = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",'
+      .. '"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:11819d7'
+      .. 'dad0886448024552cda1780b00370219c742779d751a7c0ea069e43d8","size":153},"layers":[{"mediaT'
+      .. 'ype":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"sha256:64e1edabdf26e731'
+      .. '7a1650b818bd52b8fde1052227fe7a6645b650aedbf2f944","size":305,"annotations":{"dev.cosignpr'
+      .. 'oject.cosign/signature":"MEUCIBhGECP+F2Ou3iaWjIGEghaYUzegwyPXACFldLcD2gQTAiEAlhYSYQefosj+'
+      .. 'yiGTJHTnj6UGf/xUREW1Uvamj6kVWX8="}}]}'
+    local public = "-----BEGIN PUBLIC KEY-----\n"
+      .. "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEJvPXloQ48b4fVEJNoC9V4Qs1DJjw\n"
+      .. "/evEqatNU2l42blNyVYUEPkBHgZkYfyayuueSYJnhtpv3s8RnN96ARkxcw==\n"
+      .. "-----END PUBLIC KEY-----\n"
+    local digest = "sha256:a343b7b37be0bd3485bbb28c399bac024597cc6ef6508758908a3eae7daff99b"
+    local read = assert(signature.read({ bytes = manifest, media_type = MANIFEST },
+      { [digest_of(payload)] = payload }))
+    assert.equal(1, #read.list)
+    local function verified(name, wanted)
+      return signature.verify { reference = bpf.registry.parse(name), digests = { wanted },
+        signatures = { read }, key = public }
+    end
+    assert.is_true(verified("127.0.0.1:43217/acme/guard:signed", digest))
+    assert.is_nil((verified("127.0.0.1:43217/acme/other:signed", digest)))
+    assert.is_nil((verified("127.0.0.1:43217/acme/guard:signed", digest_of "another")))
+  end)
+
   -- Debian 12 builds its skopeo without these signatures; BPFD_SKOPEO names another.
   describe("and skopeo", function()
     local program <const> = os.getenv "BPFD_SKOPEO" or "skopeo"

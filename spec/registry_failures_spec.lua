@@ -479,6 +479,22 @@ describe("the registry client, where a server misbehaves,", function()
       assert.same({ "all", "bytes=50000-" }, ranges(server))
     end)
 
+    it("is not asked for one whose digest or size is none", function()
+      local server = serve "return give"
+      local session <close> = open(server)
+      for _, each in ipairs { "../../x", "sha256:../x", digest .. "/x", digest:upper(), 1 } do
+        fails("EBADMSG", session:blob(each, #blob, new_path()))
+        fails("EBADMSG", session:blob_bytes(each, #blob))
+        fails("EBADMSG", session:has_blob(each))
+        fails("EBADMSG", session:push_blob(each, #blob, { bytes = blob }))
+      end
+      for _, size in ipairs { -1, 1.5, "1" } do
+        fails("EBADMSG", session:blob(digest, size, new_path()))
+        fails("EBADMSG", session:blob_bytes(digest, size))
+      end
+      assert.same({}, server:requests())
+    end)
+
     it("meets an error in its progress, which comes through and harms nothing", function()
       local server = serve "return give"
       local session <close> = open(server, { progress = function() error "of the caller" end })

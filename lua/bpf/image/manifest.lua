@@ -9,18 +9,12 @@ local manifest = {}
 
 manifest.size_limit = 4 << 20 -- bytes of a manifest, an index or a configuration
 
-local DIGEST <const> = "^sha256:" .. ("[0-9a-f]"):rep(64) .. "$"
 
 local function refuse(message)
   return nil, error_object.new { code = "EBADMSG", message = message }
 end
 
---- Whether a text is a digest as the store and registries use it.
----@param text any
----@return boolean
-function manifest.is_digest(text)
-  return type(text) == "string" and text:find(DIGEST) ~= nil
-end
+manifest.is_digest = require("bpf.registry.reference").is_digest
 
 local function is_descriptor(value)
   return type(value) == "table" and type(value.mediaType) == "string"

@@ -2,12 +2,23 @@
 
 local system = require("bpf.core").system
 local error_object = require "bpf.error"
+local is_digest = require("bpf.registry.reference").is_digest
 local refusal = require "bpf.registry.refusal"
 local report = require "bpf.registry.report"
+local request = require "bpf.registry.request"
 
 local INTERRUPTIONS <const> = 5 -- after each of which it goes on from where it was
 
 local blob = {}
+
+--- A digest and a size are what a stranger's manifest says.
+---@return true?
+---@return bpf.error?
+function blob.check(digest, size)
+  if is_digest(digest) and math.type(size) == "integer" and size >= 0 then return true end
+  return nil, error_object.new { code = "EBADMSG",
+    message = ("'%s' of %s bytes is no blob"):format(tostring(digest), tostring(size)) }
+end
 
 -- A descriptor to write to, and one to close afterwards if it was opened here.
 local function open(into)
@@ -43,12 +54,12 @@ end
 -- What came is in the file after a failure too. Returns whether it may go on by itself.
 local function fetch_rest(self, download)
   local offset <const> = download.offset
-  local answer, err = self:ask {
+  local answer, err = request.ask(self, {
     method = "GET", path = "/blobs/" .. download.digest, actions = "pull",
     headers = offset > 0 and { ("Range: bytes=%d-"):format(offset) } or nil,
     into = download.descriptor, offset = offset, limit = download.size - offset,
     progress = download.progress,
-  }
+  })
   if not answer then return nil, err, err.code == "ECONNRESET" end
   if answer.status == 416 then
     local emptied
@@ -111,24 +122,29 @@ end
 
 --- session:blob
 function blob.fetch(self, digest, size, into, options)
+  local sound, wrong = blob.check(digest, size)
+  if not sound then return request.failed(self, wrong, "fetching a blob of") end
   local descriptor, opened = open(into)
   if not descriptor then return nil, opened end
   local _ <close> = opened
   local download <const> = { digest = digest, size = size, descriptor = descriptor,
     progress = report(self.progress, size) }
   local good, err = fetch(self, download, options and options.offset)
-  if not good then return nil, err:because(self:doing("fetching blob " .. digest .. " of")) end
+  if not good then return request.failed(self, err, ("fetching blob %s of"):format(digest)) end
   return true
 end
 
 local function fetch_bytes(self, digest, size, limit)
+  local sound, err = blob.check(digest, size)
+  if not sound then return nil, err end
   if size > limit then
     return nil, error_object.new { code = "EFBIG",
       message = ("it has %d bytes, more than the %d that are read"):format(size, limit) }
   end
-  local answer, err = self:ask {
+  local answer
+  answer, err = request.ask(self, {
     method = "GET", path = "/blobs/" .. digest, actions = "pull", limit = size,
-  }
+  })
   if not answer then return nil, err end
   if answer.status ~= 200 then return nil, refusal(answer) end
   return checked(answer.body, digest)
@@ -137,8 +153,8 @@ end
 --- session:blob_bytes
 function blob.fetch_bytes(self, digest, size, limit)
   local bytes, err = fetch_bytes(self, digest, size, limit)
-  if not bytes then return nil, err:because(self:doing("fetching blob " .. digest .. " of")) end
-  return bytes
+  if bytes then return bytes end
+  return request.failed(self, err, ("fetching blob %s of"):format(tostring(digest)))
 end
 
 return blob

@@ -2,6 +2,7 @@
 
 local error_object = require "bpf.error"
 local json = require "bpf.json"
+local is_digest = require("bpf.registry.reference").is_digest
 local platform = require "bpf.registry.platform"
 
 ---@class bpf.registry.descriptor
@@ -13,16 +14,13 @@ local platform = require "bpf.registry.platform"
 
 local index = {}
 
-local DIGEST <const> = "^sha256:" .. ("[0-9a-f]"):rep(64) .. "$"
-
 local function malformed(why)
   return nil, error_object.new { code = "EBADMSG", message = "malformed image index: " .. why }
 end
 
 local function is_descriptor(value)
   return type(value) == "table" and type(value.mediaType) == "string"
-    and type(value.digest) == "string" and value.digest:find(DIGEST) ~= nil
-    and math.type(value.size) == "integer" and value.size >= 0
+    and is_digest(value.digest) and math.type(value.size) == "integer" and value.size >= 0
 end
 
 local function is_platform(value)

@@ -9,6 +9,7 @@ local http = require "bpf.registry.http"
 local json = require "bpf.json"
 local media_types = require "bpf.registry.media_types"
 local nearest = require "bpf.nearest"
+local request = require "bpf.registry.request"
 local refusal = require "bpf.registry.refusal"
 local upload = require "bpf.registry.upload"
 
@@ -46,34 +47,6 @@ registry.parse = require("bpf.registry.reference").parse
 local session = {}
 local metatable = { __index = session }
 
---- What is being done, with the reference in it.
----@param what string
----@param version string?
----@return string
-function session:doing(what, version)
-  return what .. " " .. (version and self.reference:at(version) or self.reference):text()
-end
-
---- One request of this repository, with a second try where the first was not authorized.
----@param request table
----@return bpf.registry.answer?
----@return bpf.error?
-function session:ask(request)
-  local actions <const> = request.actions
-  request.url = request.url or self.repository .. request.path
-  request.home, request.path, request.actions = self.repository, nil, nil
-  for attempt = 1, 2 do
-    request.authorization = self.authorization:header(actions)
-    local answer, err = self.http:send(request)
-    if not answer then return nil, err end
-    if answer.status ~= 401 then return answer end
-    if attempt == 2 then return nil, self.authorization:refused(answer) end
-    local renewed
-    renewed, err = self.authorization:renew(answer, actions)
-    if not renewed then return nil, err end
-  end
-end
-
 -- The manifest names its own media type; where it does not, the registry's word counts.
 local function media_type_of(answer)
   local value <const> = json.decode(answer.body)
@@ -109,10 +82,10 @@ local function digest_of(answer, version)
 end
 
 local function fetch_manifest(self, version)
-  local answer, err = self:ask {
+  local answer, err = request.ask(self, {
     method = "GET", path = "/manifests/" .. version, actions = "pull", limit = MANIFEST,
     headers = { "Accept: " .. media_types.accepted },
-  }
+  })
   if not answer then return nil, err end
   if answer.status ~= 200 then return nil, refusal(answer) end
   local digest, media_type
@@ -128,10 +101,8 @@ end
 ---@return bpf.error?   code ENOENT: the registry has no such tag or digest, or no such repository
 function session:manifest(version)
   local manifest, err = fetch_manifest(self, version or self.reference:version())
-  if not manifest then
-    return nil, err:because(self:doing("fetching the manifest of", version))
-  end
-  return manifest
+  if manifest then return manifest end
+  return request.failed(self, err, "fetching the manifest of", version)
 end
 
 --- Fetches a blob into a file and checks its digest. What stands there already is kept and the rest

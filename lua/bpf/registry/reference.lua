@@ -48,6 +48,15 @@ local parts <const> = {
 
 local reference = {}
 
+local whole_digest <const> = digits * -1
+
+--- Whether a value is a digest as registries and stores use it, and so no path or anything else.
+---@param value any
+---@return boolean
+function reference.is_digest(value)
+  return type(value) == "string" and whole_digest:match(value) ~= nil
+end
+
 local function refuse(text, at, why)
   local err = error_object.new {
     code = "EINVAL",

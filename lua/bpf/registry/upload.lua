@@ -2,9 +2,11 @@
 
 local system = require("bpf.core").system
 local transfer = require("bpf.core").transfer
+local blob = require "bpf.registry.blob"
 local error_object = require "bpf.error"
 local refusal = require "bpf.registry.refusal"
 local report = require "bpf.registry.report"
+local request = require "bpf.registry.request"
 
 local ANSWER <const> = 64 * 1024 -- bytes
 
@@ -32,19 +34,19 @@ local function destination(answer, digest)
 end
 
 local function send(self, digest, size, body)
-  local answer, err = self:ask {
+  local answer, err = request.ask(self, {
     method = "POST", path = "/blobs/uploads/", actions = "pull,push", body = "", limit = ANSWER,
-  }
+  })
   if not answer then return nil, err end
   if answer.status ~= 202 then return nil, refusal(answer) end
   local url
   url, err = destination(answer, digest)
   if not url then return nil, err end
-  answer, err = self:ask {
+  answer, err = request.ask(self, {
     method = "PUT", url = url, actions = "pull,push", limit = ANSWER,
     headers = { "Content-Type: application/octet-stream" }, body = body, body_size = size,
     progress = report(self.progress, size),
-  }
+  })
   if not answer then return nil, err end
   if answer.status ~= 201 and answer.status ~= 204 then return nil, refusal(answer) end
   return true
@@ -52,11 +54,13 @@ end
 
 --- session:has_blob
 function upload.has_blob(self, digest, actions)
-  local answer, err = self:ask {
+  local sound, wrong = blob.check(digest, 0)
+  if not sound then return request.failed(self, wrong, "looking for a blob of") end
+  local answer, err = request.ask(self, {
     method = "HEAD", path = "/blobs/" .. digest, actions = actions or "pull", limit = ANSWER,
-  }
+  })
   if answer and (answer.status == 200 or answer.status == 404) then return answer.status == 200 end
-  return nil, (answer and refusal(answer) or err):because(self:doing("looking for a blob of"))
+  return request.failed(self, answer and refusal(answer) or err, "looking for a blob of")
 end
 
 --- session:push_blob
@@ -69,19 +73,20 @@ function upload.push_blob(self, digest, size, from)
   local _ <close> = opened
   local sent
   sent, err = send(self, digest, size, body)
-  if not sent then return nil, err:because(self:doing("uploading blob " .. digest .. " of")) end
-  return true
+  if sent then return true end
+  return request.failed(self, err, ("uploading blob %s of"):format(digest))
 end
 
 --- session:push_manifest
 function upload.push_manifest(self, version, bytes, media_type)
-  local doing <const> = self:doing("uploading the manifest of", version)
-  local answer, err = self:ask {
+  local answer, err = request.ask(self, {
     method = "PUT", path = "/manifests/" .. version, actions = "pull,push", limit = ANSWER,
     headers = { "Content-Type: " .. media_type }, body = bytes,
-  }
-  if not answer then return nil, err:because(doing) end
-  if answer.status ~= 201 then return nil, refusal(answer):because(doing) end
+  })
+  if not answer or answer.status ~= 201 then
+    return request.failed(self, answer and refusal(answer) or err, "uploading the manifest of",
+      version)
+  end
   return "sha256:" .. assert(system.sha256(bytes))
 end
 
