@@ -94,13 +94,13 @@ end
 local function open_doors(self)
   local good, err = reconcile.run(self)
   if not good then return nil, err end
+  self.objects:drop_unused(self)
   self.policy:start()
   self.server, err = server.open {
     daemon = self, methods = collect_methods(), listen = self.config.listen,
     limits = self.config.limits, sockets = service.sockets(),
   }
   if not self.server then return nil, err end
-  self.objects:drop_unused(self)
   self.following = following.start(self)
   self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end,

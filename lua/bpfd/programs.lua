@@ -38,21 +38,41 @@ function programs.warn(outcome)
   end
 end
 
--- With the hook and the maps in hand.
+local function not_ours(id)
+  local program <close> = bpf.program.open_id(id)
+  if program then
+    return refusal("EPERM", ("program %d was not loaded by bpfd"):format(id),
+      "who loaded it can unload it")
+  end
+  return refusal("ENOENT", ("there is no program %d"):format(id), "bpfctl list shows the ids")
+end
+
+-- What has to be held while a program comes or goes; of one that is unknown, nothing.
+local function keys_of_row(row)
+  return row and change.keys(row.note.attach, row.map_owner_id or row.id) or {}
+end
+
+-- With the hooks and the maps in hand.
 local function load_now(daemon, request, wish, new)
-  local held <close> = -- luacheck: ignore held
-    lock.hold(change.keys(wish.attach, wish.map_owner_id))
+  local keys = keys_of_row(new.replaces and daemon.store:program(new.replaces))
+  table.move(change.keys(wish.attach, wish.map_owner_id), 1, 2, #keys + 1, keys)
+  local held <close> = lock.hold(keys) -- luacheck: ignore held
   local good, err = check_owner(daemon, wish.map_owner_id)
   if not good then return nil, err end
-  return change.run(daemon, request, { add = { new } })
+  if not new.replaces then return change.run(daemon, request, { add = { new } }) end
+  local row <const> = daemon.store:program(new.replaces)
+  if not row then return not_ours(new.replaces) end
+  return change.run(daemon, request, { add = { new }, drop = { change.member(daemon, row) } })
 end
 
 --- Loads and attaches a program.
----@param wish table  name, attach (checked), global, metadata, map_owner_id, persist, image
+---@param wish table  name, attach (checked), global, metadata, map_owner_id, persist, image;
+---  replaces: id of one whose place it takes, in the same swap
 ---@return table? program, bpf.error? err
 function programs.load(daemon, request, wish)
   local new, err = addition.prepare(daemon, request, wish, request.params)
   if not new then return nil, err end
+  new.replaces = wish.replaces
   local outcome
   if wish.image then
     outcome, err = images.with(daemon, request, wish.image, function(digest)
@@ -65,20 +85,14 @@ function programs.load(daemon, request, wish)
   if not outcome then return nil, err end
   local id <const> = outcome.added[1].id
   local row <const> = daemon.store:program(id)
-  log.info("program %d: %s, %s, for user %d", id, row.note.name, wish.attach.type,
-    request.peer.uid)
+  log.info("program %d%s: %s, %s, for user %d", id,
+    wish.replaces and (" in the place of %d"):format(wish.replaces) or "", row.note.name,
+    wish.attach.type, request.peer.uid)
   programs.warn(outcome)
   return program_object.whole(daemon, row)
 end
 
-local function not_ours(id)
-  local program <close> = bpf.program.open_id(id)
-  if program then
-    return refusal("EPERM", ("program %d was not loaded by bpfd"):format(id),
-      "who loaded it can unload it")
-  end
-  return refusal("ENOENT", ("there is no program %d"):format(id), "bpfctl list shows the ids")
-end
+programs.not_ours = not_ours
 
 --- Detaches and unloads one of ours.
 ---@param id integer
@@ -86,8 +100,7 @@ end
 function programs.unload(daemon, request, id)
   local row = daemon.store:program(id)
   if not row then return not_ours(id) end
-  local held <close> = -- luacheck: ignore held
-    lock.hold(change.keys(row.note.attach, row.map_owner_id or row.id))
+  local held <close> = lock.hold(keys_of_row(row)) -- luacheck: ignore held
   row = daemon.store:program(id)
   if not row then return not_ours(id) end
   local outcome, err = change.run(daemon, request, { drop = { change.member(daemon, row) } })

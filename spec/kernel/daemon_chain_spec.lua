@@ -1,4 +1,5 @@
 local bpf = require "bpf"
+local bpf_calls = require "spec.support.bpf_calls"
 local daemon = require "spec.support.daemon"
 local namespace = require "spec.support.namespace"
 local residue = require "spec.support.residue"
@@ -92,6 +93,39 @@ describe("the daemon's chains", function()
       rpc.chain(served, { type = "xdp", iface = "veth7" }))
     assert.equal(0, by_name.attach.position)
     rpc.unload_all(served)
+  end)
+
+  it("take a replacement into the old one's place, by one swap", function()
+    local a = assert(rpc.load_xdp(served, "veth0", 50, { metadata = { owner = "acme" } }))
+    local b = assert(rpc.load_xdp(served, "veth0", 50))
+    local calls <close> = bpf_calls.of_children(served.pid)
+    local function replace(id, params)
+      local file <close> = assert(require("bpf.core").system.open(rpc.object))
+      local sent = { fd = 0, id = id }
+      for key, value in pairs(params or {}) do sent[key] = value end
+      return rpc.call(served, "program.replace", sent, { descriptors = { file } })
+    end
+    namespace.send(pair, 10)
+    local c = assert(replace(a.id, { global = { VERDICT = "u32:1" }, map_owner_id = a.id }))
+    assert.same({ b.id, c.id }, rpc.chain(served, { type = "xdp" }))
+    assert.same({ 0, 1 }, { calls:count "link_create", calls:count "link_update" })
+    assert.same({ owner = "acme" }, c.metadata)
+    namespace.send(pair, 10)
+    assert.equal(20, rpc.hits(c)) -- with the maps of the one that has gone
+    local d = assert(replace(b.id, { attach = { priority = 60 } }))
+    assert.same({ c.id, d.id }, rpc.chain(served, { type = "xdp" }))
+    local e = assert(replace(d.id, { name = "count_tc",
+      attach = { type = "tc", iface = "veth0", direction = "ingress", priority = 1 } }))
+    assert.same({ c.id }, rpc.chain(served, { type = "xdp" }))
+    assert.same({ e.id }, rpc.chain(served, { type = "tc" }))
+    local here = residue.scan(served)
+    local refused, err = replace(c.id, { name = "out_of_bounds" })
+    assert.is_nil(refused)
+    assert.matches("loading out_of_bounds", tostring(err))
+    refused, err = replace(d.id)
+    assert.is_nil(refused)
+    assert.equal("ENOENT", err.code)
+    assert.equal(here, residue.settled(served, here))
   end)
 
   it("say the engine, the mode and the direction of a member", function()

@@ -1,4 +1,4 @@
--- program.load, unload, get, list.
+-- program.load, replace, unload, get, list.
 
 local attach_check = require "bpf.attach"
 local bpf = require "bpf"
@@ -81,6 +81,47 @@ program["program.load"] = {
   run = function(daemon, request)
     local wish, err = read_wish(daemon, request.params)
     if not wish then return nil, err end
+    return programs.load(daemon, request, wish)
+  end,
+}
+
+-- An attach table in which what is not given is as it was.
+local function inherit_attach(note, iface, given)
+  if given ~= nil and type(given) ~= "table" then return given end
+  if given and given.type ~= nil and given.type ~= note.type then return given end
+  local attach = { type = note.type }
+  for _, description in ipairs(attach_check.types[note.type]) do
+    attach[description.name] = note.attach[description.name]
+  end
+  attach.iface = iface or attach.iface
+  for key, value in pairs(given or {}) do attach[key] = value end
+  return attach
+end
+
+local function inherit(row, params)
+  local note <const> = row.note
+  local iface <const> = row.ifindex and bpf.network.name(row.ifindex)
+  local all = { name = note.name, global = note.global, metadata = note.metadata,
+    persist = note.persist, map_owner_id = row.map_owner_id }
+  for key, value in pairs(params) do all[key] = value end
+  all.attach = inherit_attach(note, iface, params.attach)
+  return all
+end
+
+program["program.replace"] = {
+  parameters = { id = true, fd = true, path = true, image_url = true, registry_auth = true,
+    pull_policy = true, name = true, global = true, metadata = true, map_owner_id = true,
+    persist = true, attach = true },
+  run = function(daemon, request)
+    local id, err = id_in(request.params.id, "id")
+    if not id then return nil, err end
+    local row <const> = daemon.store:program(id)
+    if not row then return programs.not_ours(id) end
+    local wish
+    wish, err = read_wish(daemon, inherit(row, request.params))
+    if not wish then return nil, err end
+    wish.replaces, wish.label, wish.declared_by = id, row.note.label, row.note.declared_by
+    wish.pattern = row.note.pattern
     return programs.load(daemon, request, wish)
   end,
 }
