@@ -365,6 +365,17 @@ describe("the daemon's policies", function()
     end
   end)
 
+  it("end with the daemon, however that ends", function()
+    assert(put { ["a.lua"] = hook("site/a", "program.load", "") })
+    local helper <const> = children()[1]
+    served:kill()
+    assert.is_true(process.eventually(function()
+      return not core.system.facts(("/proc/%d"):format(helper))
+    end, 5000))
+    served:restart()
+    assert.equal(1, #children())
+  end)
+
   it("are tried on events without consequence", function()
     assert(put { ["a.lua"] = hook("site/a", "program.load",
       "if event.attach.priority < 10 then return hooks.amend { attach = { priority = 10 } } end")

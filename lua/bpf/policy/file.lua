@@ -21,6 +21,8 @@ local nearest = require "bpf.nearest"
 local file = {}
 file.__index = file
 
+local MOST <const> = 0x7fffffff -- instructions that a count hook counts
+
 local keys <const> = { "name", "on", "before", "after", "run" }
 
 local function is_one_of(value, list)
@@ -60,7 +62,7 @@ local open_lpeg <const> = lpeg_path and package.loadlib(lpeg_path, "luaopen_lpeg
 ---@return bpf.policy.file?, bpf.error? err
 function file.open(source, limits)
   local path <const> = source.path
-  local box, err = sandbox.new(limits.memory, limits.instructions, open_lpeg)
+  local box, err = sandbox.new(limits.memory, math.min(limits.instructions, MOST), open_lpeg)
   if not box then return nil, failure.new("memory", err.message, path) end
   local good, hooks, lines = box:run(inside, "=policy", source.text, failure.chunk_name)
   if not good then
