@@ -112,6 +112,25 @@ describe("with a daemon", function()
     assert.equal(0, #rpc.call(served, "program.list", {}).programs)
   end)
 
+  it("the command and the format of the page on scripting do what it says", function()
+    local page = process.check { "/bin/cat", "docs/scripting.md" }
+    local format, command
+    for code in page:gmatch "```lua\n(.-)```" do
+      if code:find "summary =" then command = code end
+      if code:find "nulls = true" then format = code:gsub("any = function%(.- end,", "") end
+    end
+    home:write("commands.d/owners.lua", command)
+    local path = home:write("formats.d/csv.lua", format)
+    assert(rpc.load_xdp(served, "veth0", 1, { metadata = { owner = "acme" } }))
+    local id = assert(rpc.load_xdp(served, "veth0", 2, { metadata = { owner = "acme" } })).id
+    assert(rpc.load_xdp(served, "veth0", 3))
+    local env = { BPFD_CONFIG_DIR = home.path }
+    local function run(...) return bpfctl.run(served, { ... }, { env = env }).stdout end
+    assert.equal(" Owner  Programs\n acme   2\n", run("owners", "--least", "2"))
+    assert.equal('[{"owner":"acme","count":2}]\n', run("owners", "-l", "2", "-o", "json"))
+    assert.truthy(run("list", "-o", "csv"):find(("\n%d,count_xdp\n"):format(id)), path)
+  end)
+
   it("completion offers the ids of what is loaded", function()
     local id = assert(rpc.load_xdp(served, "veth0", 1)).id
     local out = bpfctl.run(served, { "completion", "candidates", "--", "get", "" }).stdout

@@ -22,7 +22,7 @@ local function syntax_error(why) return error_object.new { code = "EINVAL", mess
 ---@return string? text
 ---@return function? chunk
 ---@return string? why   there is none
-local function read_chunk(reader)
+local function read_lines(reader)
   local text, chunk, why, is_incomplete = nil, nil, nil, true
   while is_incomplete do
     local line <const> = reader:read(text and next_prompt or first_prompt)
@@ -35,6 +35,17 @@ local function read_chunk(reader)
     end
   end
   return text, chunk, why
+end
+
+-- The same, to be ended by Ctrl-C. Where in bpfctl reading failed is nobody's business.
+---@return boolean ok
+---@return string|bpf.error|nil text
+---@return function? chunk
+---@return string? why
+local function read_chunk(reader)
+  local ok, text, chunk, why = script.call(read_lines, reader)
+  if not ok then text.log = nil end
+  return ok, text, chunk, why
 end
 
 local function show_error(err, style)
@@ -53,7 +64,7 @@ local function converse(reader, style)
   io.stdout:write(("bpfd %s, %s: bpf and client are at hand, Ctrl-D leaves\n"):format(
     core.system.version, _VERSION))
   while true do
-    local ok, text, chunk, why = script.call(read_chunk, reader)
+    local ok, text, chunk, why = read_chunk(reader)
     if ok and not text then break end
     if not ok then
       local err <const> = text
@@ -73,7 +84,7 @@ end
 -- What comes through a pipe: the first error ends it.
 local function read_all(reader, style)
   while true do
-    local ok, text, chunk, why = script.call(read_chunk, reader)
+    local ok, text, chunk, why = read_chunk(reader)
     if not ok then return nil, text end
     if not text then return {} end
     if not chunk then return nil, syntax_error(why) end
