@@ -36,14 +36,18 @@ local function open_member(dirs, member)
   if member.owner then return shared_chain.open_member(member) end
   local program, err = bpf.program.open_pin(dirs:program(member.id) .. "/program")
   if not program then return nil, err end
-  local record, note, maps
+  local record, maps
   record, err = tree.record(dirs, member.id)
   if not record then return nil, err end
-  note, err = tree.note(dirs, member.id)
-  if not note then return nil, err end
+  if not member.name then
+    local note
+    note, err = tree.note_of(record)
+    if not note then return nil, err end
+    member.name = note.name
+  end
   maps, err = open_maps(dirs, member.id, {})
   if not maps then return nil, err end
-  return { id = member.id, name = note.name, mask = member.mask, priority = member.priority,
+  return { id = member.id, name = member.name, mask = member.mask, priority = member.priority,
     program = program, record = record, maps = maps }
 end
 

@@ -57,15 +57,21 @@ local function note_in(record)
   return bpf.chain.note(record)
 end
 
+--- What a record tells of how its program was loaded.
+---@param record string
+---@return table? note, bpf.error? err
+function tree.note_of(record)
+  local text, err = note_in(record)
+  if not text then return nil, err end
+  return json.decode(text)
+end
+
 --- What a program was loaded with, as its record tells.
 ---@return table? note, bpf.error? err
 function tree.note(dirs, id)
   local record, map_id = tree.record(dirs, id)
   if not record then return nil, map_id end
-  local text, err = note_in(record)
-  if not text then return nil, err end
-  local note
-  note, err = json.decode(text)
+  local note, err = tree.note_of(record)
   if not note then return nil, err end
   note.record_map_id = map_id
   return note

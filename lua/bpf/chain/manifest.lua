@@ -25,6 +25,7 @@ local VERSION <const> = 1
 ---@field id integer
 ---@field priority integer
 ---@field mask integer
+---@field name string?        so that the next change need not read it from the member's note
 ---@field owner "libxdp"|nil  who has loaded it, if not bpfd
 ---@field flags integer?      of a member with an owner, as its dispatcher tells them
 
@@ -48,7 +49,7 @@ function manifest.encode(chain)
   local members = {}
   for position, member in ipairs(chain.members) do
     members[position] = { id = member.id, priority = member.priority, mask = member.mask,
-      owner = member.owner, flags = member.flags }
+      name = member.name, owner = member.owner, flags = member.flags }
   end
   return json.encode(copy_facts(chain, { version = VERSION, members = members }))
 end
