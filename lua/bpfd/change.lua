@@ -113,6 +113,8 @@ end
 -- `answer` is to what the job asks of the policies; nil where they are not asked.
 local function run_job(request, plan, answer)
   return request:run(function(progress, ask)
+    -- a collection writes its marks into all that the daemon has, and so copies each page of it
+    collectgarbage "stop"
     return change_job.run(plan, progress, answer and ask)
   end, kept_descriptors(plan), answer)
 end
