@@ -5,7 +5,7 @@ local core = require "bpf.core"
 local pulling = {}
 
 local BAR <const> = 24 -- characters
-local LEAST_WIDTH <const> = 40 -- of a terminal that a bar is drawn on
+local LEAST_WIDTH <const> = 64 -- of a terminal that a bar is drawn on
 
 --- The credentials to send: the user's, or those of the user's auth file, which the daemon never
 --- reads. Nil without an error: nobody is named.
@@ -68,8 +68,10 @@ end
 function pulling.progress(session, url, verb)
   if session.options.quiet then return nil, function() end end
   verb = verb or "pulling"
-  local width <const> = core.system.is_terminal(2) and core.terminal.width(2) or nil
-  if width and width >= LEAST_WIDTH and os.getenv "TERM" ~= "dumb" then return on_terminal(verb) end
+  if core.system.is_terminal(2) and os.getenv "TERM" ~= "dumb"
+      and (core.terminal.width(2) or LEAST_WIDTH) >= LEAST_WIDTH then
+    return on_terminal(verb)
+  end
   return as_lines(verb, require "bpfctl.printable"(url))
 end
 
