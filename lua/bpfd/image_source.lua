@@ -34,7 +34,7 @@ end
 --- The object, and what is to be noted of the image.
 ---@param wish bpfd.image_wish
 ---@param name string?  the program that the user wants
----@return table? sealed, table|bpf.error note_or_err
+---@return table? sealed, { digest: string, note: table }|bpf.error facts  digest: of the object
 ---  ENODATA: the store has it not, not whole, or without a signature that a rule requires
 function image_source.open(wish, name)
   local opened, err = store.open(wish.store)
@@ -50,12 +50,11 @@ function image_source.open(wish, name)
     name, err = labels.only_program(image.labels)
     if not name then return nil, err end
   end
-  local sealed
-  sealed, err = stored.object(opened, image, wish.object_size)
-  if not sealed then return nil, err end
+  local sealed, object = stored.object(opened, image, wish.object_size)
+  if not sealed then return nil, object end
   prune.touch(opened, image.digest)
-  return sealed, { name = name, image_url = wish.url, pull_policy = wish.policy,
-    image_digest = image.digest, signed_by = decision.signed_by }
+  return sealed, { digest = object.digest, note = { name = name, image_url = wish.url,
+    pull_policy = wish.policy, image_digest = image.digest, signed_by = decision.signed_by } }
 end
 
 return image_source

@@ -39,13 +39,12 @@ end
 local function take_from_image(addition)
   local sealed, facts = require("bpfd.image_source").open(addition.image, addition.name)
   if not sealed then return nil, facts end
-  for key, value in pairs(facts) do addition.note[key] = value end
-  addition.name = facts.name
-  return sealed
+  for key, value in pairs(facts.note) do addition.note[key] = value end
+  addition.name = facts.note.name
+  return sealed, facts.digest
 end
 
 local function seal(addition)
-  if addition.image then return take_from_image(addition) end
   local source <const> = addition.source
   if type(source) ~= "string" then
     return system.seal(source, addition.size_limit, addition.path)
@@ -53,6 +52,16 @@ local function seal(addition)
   local opened <close>, err = system.open(source)
   if not opened then return nil, err end
   return system.seal(opened, addition.size_limit, addition.path)
+end
+
+-- Sealed memory, and the digest of what is in it.
+local function take_from_file(addition)
+  local sealed, err = seal(addition)
+  if not sealed then return nil, err end
+  local hex
+  hex, err = system.sha256(sealed)
+  if not hex then return nil, err end
+  return sealed, "sha256:" .. hex
 end
 
 --- What the client gave, copied once: digest and load see the same bytes. Additions from one file
@@ -64,12 +73,10 @@ function loading.copy(addition, copies)
   local key <const> = addition.source or addition
   local copied = copies[key]
   if not copied then
-    local sealed, err = seal(addition)
-    if not sealed then return nil, err end
-    local digest
-    digest, err = system.sha256(sealed)
-    if not digest then return nil, err end
-    copied = { sealed = sealed, digest = "sha256:" .. digest }
+    local take <const> = addition.image and take_from_image or take_from_file
+    local sealed, digest = take(addition)
+    if not sealed then return nil, digest end
+    copied = { sealed = sealed, digest = digest }
     copies[key] = copied
   end
   if addition.digest and addition.digest ~= copied.digest then

@@ -268,6 +268,65 @@ describe("images", function()
       bpfd:check("pull-bytecode", "-p", "Always", "-i", url "acme/here:1"))
   end)
 
+  it("are opened by the example, without a daemon", function()
+    publish("acme/example:1", "--object", COUNTER)
+    local printed = process.check { "lua5.4", "examples/image.lua", url "acme/example:1",
+      directory .. "/example", "plain" }
+    assert.matches("^" .. url "acme/example:1" .. " sha256:%x+\nbpf_bpfel.o, %d+ bytes, [^\n]+\n"
+      .. "program xdp_stats %(xdp%)\nmap xdp_stats_map %(percpu_array%)\n$", printed)
+  end)
+
+  describe("behind a password", function()
+    local guarded, other
+    local auth <const> = "YWxpY2U6dmVyeS1zZWNyZXQ=" -- alice:very-secret
+
+    setup(function()
+      guarded = registry.start { users = { alice = "very-secret" } }
+      other = daemon.start { config = ([[return {
+        registries = { ["%s"] = { plain_http = true } } }]]):format(guarded.host) }
+    end)
+
+    teardown(function()
+      if other then other:close() end
+      if guarded then guarded:close() end
+    end)
+
+    local function name() return guarded.host .. "/acme/secret:1" end
+
+    local function publish_guarded()
+      other:check("image", "build", "-i", name(), "--object", ACCEPT, "--layout", layout)
+      other:check("image", "push", "-i", name(), "--layout", layout, "--plain-http", "-r", auth)
+    end
+
+    it("are for who has it, and it is nowhere afterwards", function()
+      publish_guarded()
+      refused(other:bpfctl("pull-bytecode", "-i", name()), "wants a user name and a password")
+      refused(other:bpfctl("pull-bytecode", "-i", name(), "-r", "YWxpY2U6d3Jvbmc="),
+        "the registry does not accept the password of user alice")
+      refused(other:bpfctl("pull-bytecode", "-i", name(), "-r", "?"), "is no base64")
+      refused(other:bpfctl("pull-bytecode", "-i", name(), "-r", "YWxpY2U="), "has no colon")
+      other:check("load-from-image", "-i", name(), "-r", auth, "tc", "-d", "ingress", "-i", "lo",
+        "-p", "50")
+      assert.equal(0, process.run({ "grep", "-rqF", name(), other.state_dir, other.log }).exit)
+      for _, word in ipairs { auth, "very-secret" } do
+        assert.equal(1, process.run({ "grep", "-rqF", word, other.state_dir, other.log }).exit)
+      end
+      rpc.unload_all(other)
+    end)
+
+    it("are pulled by the user's own auth file, which the client reads", function()
+      publish_guarded()
+      local path = directory .. "/auth.json"
+      local file = assert(io.open(path, "w"))
+      file:write(('{"auths":{"%s":{"auth":"%s"}}}'):format(guarded.host, auth))
+      file:close()
+      local result = bpfctl.run(other, { "pull-bytecode", "-p", "Always", "-i", name() },
+        { env = { REGISTRY_AUTH_FILE = path } })
+      assert.equal("", result.stderr:gsub("pulling [^\n]*\n", ""), nil)
+      assert.equal(0, result.exit)
+    end)
+  end)
+
   it("in the store are read by skopeo", function()
     publish("acme/read:1", "--object", ACCEPT)
     bpfd:check("pull-bytecode", "-i", url "acme/read:1")
