@@ -41,6 +41,14 @@ static int sync_directory(lua_State *L)
 	return answer(L, disk_sync_directory(path), "write to the disk", path);
 }
 
+/* copy(from, to) -> true, after the last byte */
+static int copy(lua_State *L)
+{
+	int from = check_descriptor_number(L, 1), to = check_descriptor_number(L, 2);
+
+	return answer(L, disk_copy(from, to), "copy", "a file");
+}
+
 /* touch(path) -> true */
 static int touch(lua_State *L)
 {
@@ -69,8 +77,9 @@ static int changed_at(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"changed_at", changed_at},		{"create", create}, {"empty", empty}, {"sync", sync_file},
-    {"sync_directory", sync_directory}, {"touch", touch},   {NULL, NULL},
+    {"changed_at", changed_at}, {"copy", copy},	     {"create", create},
+    {"empty", empty},		{"sync", sync_file}, {"sync_directory", sync_directory},
+    {"touch", touch},		{NULL, NULL},
 };
 
 int open_disk(lua_State *L)

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #include "core/disk.h"
@@ -27,6 +28,24 @@ int disk_sync_directory(const char *path)
 	err = disk_sync(fd);
 	close(fd);
 	return err;
+}
+
+int disk_copy(int from, int to)
+{
+	struct stat facts;
+	off_t offset = 0;
+
+	if (fstat(from, &facts))
+		return -errno;
+	while (offset < facts.st_size) {
+		ssize_t count = sendfile(to, from, &offset, (size_t)(facts.st_size - offset));
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count <= 0)
+			return count ? -errno : -EIO; /* it became shorter */
+	}
+	return 0;
 }
 
 int disk_touch(const char *path)

@@ -9,6 +9,9 @@ int disk_create(const char *path);
 int disk_sync(int fd);
 int disk_sync_directory(const char *path);
 
+/* Appends all bytes of a regular file, from its beginning, wherever its descriptor stands. */
+int disk_copy(int from, int to);
+
 /* The file was used now: its time of change becomes this moment. */
 int disk_touch(const char *path);
 

@@ -45,6 +45,7 @@ function images.wish(daemon, params)
     credentials, err = require("bpf.registry.credentials").decode(params.registry_auth)
     if not credentials then return nil, err end
   end
+  require "bpfd.image_source" -- once and here: jobs are forks, and need not load it each
   return { url = params.image_url, reference = reference, policy = policy,
     credentials = credentials, store = images.path(daemon),
     object_size = daemon.config.images.object_size, signatures = daemon.config.signatures }

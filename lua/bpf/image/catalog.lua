@@ -68,7 +68,8 @@ end
 
 --- Changes the index: all of a change or nothing of it.
 ---@param store bpf.image.store
----@param change fun(manifests: bpf.registry.descriptor[]): bpf.registry.descriptor[]?, bpf.error?
+---@param change fun(manifests: bpf.registry.descriptor[]): bpf.registry.descriptor[]|false|nil,
+---  bpf.error?   false: there is nothing to change
 ---@return true?
 ---@return bpf.error?
 function catalog.change(store, change)
@@ -76,8 +77,12 @@ function catalog.change(store, change)
     local index, err = read_index(store)
     local manifests
     if index then manifests, err = change(index.manifests) end
-    if not manifests then return nil, err end
+    if manifests == nil then return nil, err end
+    if not manifests then return true end
     index.manifests = manifests
+    local good
+    good, err = store:settle()
+    if not good then return nil, err end
     return store:replace("index.json", json.encode(index, { sorted = true }))
   end)
 end
@@ -93,7 +98,7 @@ function catalog.name(store, reference, descriptor, needed)
   local whole = true
   local good, err = catalog.change(store, function(manifests)
     for _, digest in ipairs(needed) do whole = whole and store:has(digest) end
-    if not whole then return manifests end
+    if not whole then return false end
     local kept = {}
     for _, other in ipairs(manifests) do
       if name_of(other) == reference then set_name(other, nil) end
@@ -120,7 +125,7 @@ function catalog.remove(store, leaves)
         kept[#kept + 1] = descriptor
       end
     end
-    return kept
+    return #kept < #manifests and kept
   end)
 end
 

@@ -3,6 +3,7 @@
 
 local error_object = require "bpf.error"
 local catalog = require "bpf.image.catalog"
+local labels = require "bpf.image.labels"
 local manifest = require "bpf.image.manifest"
 local prune = require "bpf.image.prune"
 local signed = require "bpf.image.signed"
@@ -112,9 +113,10 @@ local function check(self)
     platform = options.platform,
   })
   if not image then return nil, err end
-  local object <close>, chosen = stored.object(self.store, image, options.object_size)
-  if not object then return nil, chosen end
-  image.object = chosen
+  local objects
+  objects, err = stored.objects(self.store, image, options.object_size)
+  if objects then image.object, err = labels.only_object(objects, image.labels.filename) end
+  if not image.object then return nil, err end
   return image
 end
 
@@ -184,9 +186,10 @@ local function from_registry(options)
   local self = { options = options, store = options.store }
   local session <close>, err = open_session(self)
   if not session then return nil, err end
-  self.session = session
+  self.session, options.store.received = session, {}
   local image
   image, err = fetch_and_name(self)
+  options.store.received = nil
   local pruned, failure = prune.run(options.store, {
     keep = kept(options, image), size = options.size, nameless = true, spare = SPARE,
     refused = not image and self.descriptor or nil,

@@ -20,6 +20,7 @@ local CHUNK <const> = 1 << 20
 
 ---@class bpf.image.store
 ---@field path string
+---@field received table<string, true>?  during a pull: blobs whose digest was checked as they came
 local store = {}
 store.__index = store
 
@@ -39,38 +40,32 @@ local function make_directory(path)
   return true
 end
 
-local function write_all(path, source)
+-- What is written can be made anew, unless it is to be durable.
+local function write_all(path, write, is_durable)
   local file <close>, err = disk.create(path)
   if not file then return nil, err end
-  local good = true
-  repeat
-    local bytes = source()
-    if bytes then good, err = system.write(file, bytes) end
-  until not bytes or not good
-  if good then good, err = disk.sync(file) end
+  local good
+  good, err = write(file)
+  if good and is_durable then good, err = disk.sync(file) end
   return good, err
 end
 
 local written = 0
 
--- Writes a whole file or nothing. source() gives its parts, nil at the end.
-local function write_whole(self, directory, name, source)
+-- Writes a whole file or nothing.
+local function write_whole(self, directory, name, write, is_durable)
   written = written + 1
   local new <const> = ("%s/partial/new-%d-%d"):format(self.path, system.identity().pid, written)
   system.remove(new)
-  local good, err = write_all(new, source)
+  local good, err = write_all(new, write, is_durable)
   if good then good, err = system.rename(new, directory .. "/" .. name) end
-  if good then return disk.sync_directory(directory) end
+  if good then return true end
   system.remove(new)
   return nil, err
 end
 
-local function once(bytes)
-  return function()
-    local given = bytes
-    bytes = nil
-    return given
-  end
+local function writer_of(bytes)
+  return function(file) return system.write(file, bytes) end
 end
 
 -- The parts of a file from its beginning, wherever the descriptor stands.
@@ -143,8 +138,7 @@ function store:read(digest, limit)
   return table.concat(parts)
 end
 
---- A blob opened, its digest checked.
----@param digest string
+--- A blob opened, its digest checked unless that was done just now, as it came.
 ---@return table? descriptor  at its beginning
 ---@return bpf.error?
 function store:open_blob(digest)
@@ -153,6 +147,7 @@ function store:open_blob(digest)
     if err.code == "ENOENT" then return missing(digest) end
     return nil, err
   end
+  if self.received and self.received[digest] then return file end
   local found
   found, err = system.sha256(file)
   if not found then return nil, err end
@@ -167,13 +162,13 @@ function store.digest_of(bytes)
   return "sha256:" .. assert(system.sha256(bytes))
 end
 
-local function put(self, digest, size, source)
+local function put(self, digest, size, write, is_durable)
   if self:has(digest, size) then
     local sound <close> = self:open_blob(digest)
     if sound then return digest end
   end
   local good, err = write_whole(self, self.path .. "/blobs/sha256", digest:sub(#"sha256:" + 1),
-    source)
+    write, is_durable)
   if not good then return nil, err:because "writing to the image store" end
   return digest
 end
@@ -183,17 +178,18 @@ end
 ---@return string? digest
 ---@return bpf.error?
 function store:put(bytes)
-  return put(self, store.digest_of(bytes), #bytes, once(bytes))
+  return put(self, store.digest_of(bytes), #bytes, writer_of(bytes), true)
 end
 
 --- Puts all bytes of sealed memory, or of a file that nobody changes, in.
----@param descriptor bpf.descriptor
+---@param is_durable boolean?  false: what of it a crash of the machine damages can be made anew
 ---@return string? digest
 ---@return bpf.error?
-function store:put_file(descriptor)
+function store:put_file(descriptor, is_durable)
   local hex, err = system.sha256(descriptor)
   if not hex then return nil, err end
-  return put(self, "sha256:" .. hex, system.facts(descriptor).size, parts_of(descriptor))
+  return put(self, "sha256:" .. hex, system.facts(descriptor).size,
+    function(file) return disk.copy(descriptor, file) end, is_durable ~= false)
 end
 
 --- A blob that is not what it should be goes, so that it is fetched again.
@@ -236,7 +232,7 @@ function store:receive(digest, size, fetch)
   if good then good, err = fetch(file) end
   if good then good, err = disk.sync(file) end
   if good then good, err = system.rename(path, self:blob_path(digest)) end
-  if good then good, err = disk.sync_directory(self.path .. "/blobs/sha256") end
+  if good and self.received then self.received[digest] = true end
   return good, err
 end
 
@@ -254,14 +250,22 @@ function store:locked(body)
   return body()
 end
 
+--- What has been put in so far survives a crash of the machine.
+---@return true?
+---@return bpf.error?
+function store:settle() return disk.sync_directory(self.path .. "/blobs/sha256") end
+
 --- Replaces one of the store's own files, such as index.json: whole or not at all.
 ---@param name string
 ---@param bytes string
+---@param is_durable boolean?  false: it can be made anew
 ---@return true?
 ---@return bpf.error?
-function store:replace(name, bytes)
+function store:replace(name, bytes, is_durable)
   local directory <const>, base <const> = (self.path .. "/" .. name):match "^(.*)/([^/]*)$"
-  return write_whole(self, directory, base, once(bytes))
+  local good, err = write_whole(self, directory, base, writer_of(bytes), is_durable ~= false)
+  if good and is_durable ~= false then good, err = disk.sync_directory(directory) end
+  return good, err
 end
 
 --- The bytes of one of the store's own files; nil where there is none.

@@ -112,12 +112,12 @@ local function unpack_layer(store, layer_digest, object_size)
   for place, each in ipairs(found) do
     local object <close> = each.object
     local digest
-    digest, err = store:put_file(object)
+    digest, err = store:put_file(object, false)
     if not digest then return nil, err end
     list[place] = { path = each.path, size = each.size, digest = digest }
   end
   local good
-  good, err = store:replace(record_name(layer_digest), json.encode(list, { sorted = true }))
+  good, err = store:replace(record_name(layer_digest), json.encode(list, { sorted = true }), false)
   if not good then return nil, err end
   return list
 end
