@@ -10,6 +10,8 @@ local declaration = {}
 
 local INSTRUCTIONS <const> = 10000000
 
+local LONGEST_PATTERN <const> = 64 -- names of interfaces have 15 letters at most
+
 --- Programs that one declaration may have.
 declaration.most = 1024
 
@@ -158,6 +160,9 @@ local function check_attach(attach, on_the_wire)
   end
   local checked, err = attach_check.check(attach)
   if not checked then return nil, err.message end
+  if #(checked.iface or "") > LONGEST_PATTERN then
+    return nil, ("iface has more than %d letters"):format(LONGEST_PATTERN)
+  end
   if declaration.is_pattern(checked.iface) and (checked.netns or checked.netns_fd) then
     return nil, ("iface %s: a pattern follows the interfaces of bpfd's own namespace only"):format(
       checked.iface)

@@ -202,7 +202,42 @@ describe("bpfctl apply", function()
     assert.same({ own.id }, { rpc.chain(served, { type = "xdp" })[2] })
   end)
 
+  it("asks the policies, and takes what they amended as it was asked for", function()
+    local own <close> = daemon.start { namespace = pair.near }
+    process.check { "mkdir", own.directory .. "/policy.d" }
+    local file <close> = assert(io.open(own.directory .. "/policy.d/bands.lua", "w"))
+    file:write [[return hooks.add {
+      name = "site/bands", on = { "program.load", "program.replace" },
+      run = function(event)
+        if event.attach.priority < 10 then return hooks.deny "below ten is not yours" end
+        if event.attach.priority < 100 then return hooks.amend { attach = { priority = 100 } } end
+      end,
+    }]]
+    file:close()
+    own:check("policy", "reload")
+    local function run(text)
+      return bpfctl.run(own, { "apply", "-", "--as", "web.lua", "-o", "json" }, { stdin = text })
+    end
+    local function change(text)
+      local result = run(text)
+      assert.equal(0, result.exit, result.stderr)
+      return actions(json.decode(result.stdout).changes)
+    end
+    local denied = run(xdp "a 50 pass b 5 pass")
+    assert.equal(77, denied.exit)
+    assert.matches('web.lua:2: program \\"b\\"', denied.stderr)
+    assert.matches("below ten is not yours", denied.stderr)
+    assert.equal(0, #assert(rpc.call(own, "program.list")).programs)
+    assert.equal("add a, add b", change(xdp "a 50 pass b 200 pass"))
+    assert.equal("keep a, keep b", change(xdp "a 50 pass b 200 pass"))
+    -- no swap alone gets a priority past them
+    assert.equal("keep a, replace b", change(xdp "a 50 pass b 150 pass"))
+    assert.equal(77, run(xdp "a 50 pass b 5 pass").exit)
+    rpc.unload_all(own)
+  end)
+
   it("changes several hooks and types at once", function()
+    if not core.chain.has_tcx() then return pending "this kernel has no TCX" end
     local text = xdp "a 10 pass"
       .. entry("t", "count_tc", 'type = "tc", iface = "veth0", direction = "ingress", priority = 1')
       .. entry("u", "count_tc", 'type = "tcx", iface = "veth0", direction = "egress", priority = 1')

@@ -12,6 +12,7 @@ local addition = require "bpfd.addition"
 local methods = {}
 
 local LONGEST_NAME <const> = 255
+local MOST <const> = 256 -- declarations that are kept, with their object files
 
 local function refusal(message, advice)
   return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
@@ -23,6 +24,17 @@ local function check_name(name)
     return name
   end
   return refusal("name must be a text without a slash", "it is the file's name, as in web.lua")
+end
+
+-- One more declaration is to be kept.
+local function check_count(daemon, wanted)
+  if wanted.dry_run or #wanted.programs == 0 or daemon.store:declaration(wanted.name) then
+    return true
+  end
+  if daemon.store:count "declarations" < MOST then return true end
+  return nil, error_object.new { code = "E2BIG",
+    message = ("there are %d declarations already"):format(MOST),
+    advice = "an empty file, applied with --as NAME --prune, ends one" }
 end
 
 local function check_flags(params)
@@ -109,6 +121,8 @@ methods["declaration.apply"] = {
     local wanted = { name = name, dry_run = params.dry_run == true, prune = params.prune == true }
     wanted.programs, err = read_entries(name, params.programs)
     if not wanted.programs then return nil, err end
+    good, err = check_count(daemon, wanted)
+    if not good then return nil, err end
     local changes
     changes, err = apply(daemon, request, wanted)
     daemon.objects:drop_unused(daemon)
