@@ -115,12 +115,13 @@ function chain_change.prepare(dirs, place, state, manifest, options)
 end
 
 --- A change of what no packet reaches any more: the members are others, and nothing is built.
+---@param place table  as for `prepare`, and drop: a set of the ids that leave
 ---@return bpfd.chain_change
 function chain_change.unreached(dirs, place, state, manifest)
   return setmetatable({
     dirs = dirs, name = place.name, hook = place.hook, enter = place.enter, state = state,
     manifest = shared_chain.count_own(manifest.members) > 0 and manifest, head = state.id,
-    is_unreached = true,
+    is_unreached = true, leaves = place.drop, ifindex = manifest.shared and manifest.ifindex,
   }, change)
 end
 
@@ -246,6 +247,9 @@ end
 function change:finish()
   local good, err = true, nil
   if self.shared then good, err = self.shared:finish() end
+  if self.is_unreached and self.ifindex then
+    good, err = shared_chain.drop_strays(self.ifindex, self.leaves, self.state.live)
+  end
   if good and self.build then
     good, err = chain_state.drop_others(self.dirs, self.name, self.head, true)
   end

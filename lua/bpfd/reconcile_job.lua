@@ -42,8 +42,14 @@ local function renew(dirs, hook_name, hook, state)
   end
   bpf.chain.settle()
   good, err = change:finish()
-  if good then state.live, state.id, good.is_mended = good.head, good.head, true end
+  if good then state.live, state.id = good.head, good.head end
   return good, err
+end
+
+-- libxdp lets an only member run without the test of its verdict: not what ours were promised.
+local function runs_untested(state)
+  local members <const> = state.manifest.members
+  return state.id ~= state.live and #members == 1 and not members[1].owner
 end
 
 -- A chain that somebody else may have changed: bpfd's own pins follow. What has lost its pins is
@@ -52,8 +58,9 @@ local function follow_shared(dirs, hook_name, hook, state)
   local good, err = true, nil
   if shared_chain.count_own(state.manifest.members) == 0 then
     state.manifest = nil
-  elseif state.shared.missing then
+  elseif state.shared.missing or runs_untested(state) then
     good, err = renew(dirs, hook_name, hook, state)
+    state.manifest.is_mended = good and state.shared.missing
   elseif state.id ~= state.live then
     good, err = shared_chain.adopt(dirs, hook_name, state)
   end

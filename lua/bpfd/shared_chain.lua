@@ -197,6 +197,9 @@ function shared_chain.drop_pins(manifest, id, in_force)
   return true
 end
 
+--- Removes what libxdp's directory has of programs that leave a hook where nothing runs them.
+shared_chain.drop_strays = libxdp.unpin_members
+
 local function pin_own_links(running, members, directory)
   for place, member in ipairs(members) do
     if not member.owner then

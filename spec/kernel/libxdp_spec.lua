@@ -103,6 +103,22 @@ describe("an interface with xdp-loader's programs", function()
     assert.same({ 10, 10, 0 }, { first:hits(), rpc.hits(dropping), last:hits() })
   end)
 
+  it("tests the verdict of an only member, also where xdp-loader has left it alone", function()
+    local theirs = their { priority = 20 }
+    local ours = assert(rpc.load(served, { name = "count_xdp", global = { VERDICT = "u32:1" },
+      attach = { type = "xdp", iface = "veth0", priority = 10, proceed_on = { "drop" } } }))
+    xdp_loader.unload(pair.near, "veth0", theirs.id)
+    local _, left = xdp_loader.status(pair.near, "veth0")
+    process.eventually(function()
+      local _, now = xdp_loader.status(pair.near, "veth0")
+      return now.id ~= left.id
+    end)
+    local before <const> = pair.near:received()
+    namespace.send(pair, 10)
+    process.eventually(function() return pair.near:received() >= before + 10 end)
+    assert.same({ 10, 10 }, { rpc.hits(ours), pair.near:received() - before })
+  end)
+
   it("is changed by either side, each keeping the other's", function()
     local theirs = their { priority = 30 }
     local ours = assert(rpc.load_xdp(served, "veth0", 40))

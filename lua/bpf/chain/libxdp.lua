@@ -209,6 +209,34 @@ function libxdp.unpin(ifindex, id)
   return core.pin.remove_tree(directory)
 end
 
+local function has_member(directory, ids)
+  for place = 0, core.freplace.slots - 1 do
+    local program <close> = core.program.open_pin(("%s/prog%d-prog"):format(directory, place))
+    local info = program and program:info()
+    if info and ids[info.id] then return true end
+  end
+  return false
+end
+
+---Removes the pins of dispatchers that have one of these programs in them, whoever wrote them, but
+---for the one that runs: what is left where an interface went with its chain.
+---@param ifindex integer
+---@param ids table<integer, boolean>
+---@param live integer?
+---@return true?
+---@return bpf.error? err
+function libxdp.unpin_members(ifindex, ids, live)
+  local mine <const> = ("^dispatch%%-%d%%-(%%d+)$"):format(ifindex)
+  for name in pairs(core.pin.list(libxdp.directory()) or {}) do
+    local id = math.tointeger(tonumber(name:match(mine)))
+    if id and id ~= live and has_member(libxdp.pins(ifindex, id), ids) then
+      local good, err = libxdp.unpin(ifindex, id)
+      if not good then return nil, err end
+    end
+  end
+  return true
+end
+
 ---Puts a dispatcher on an interface, in the place of `old`, as one operation.
 ---@param ifindex integer
 ---@param program table
