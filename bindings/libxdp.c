@@ -9,14 +9,6 @@
 
 static const char *const modes[] = {"auto", "native", "generic", NULL};
 
-static int check_ifindex(lua_State *L, int index)
-{
-	lua_Integer ifindex = luaL_checkinteger(L, index);
-
-	luaL_argcheck(L, ifindex > 0 && ifindex <= INT32_MAX, index, "not an interface index");
-	return (int)ifindex;
-}
-
 static void set_integer(lua_State *L, const char *key, lua_Integer value)
 {
 	lua_pushinteger(L, value);
@@ -81,7 +73,7 @@ static int lock(lua_State *L)
 static int attach(lua_State *L)
 {
 	struct program_handle *program = check_program(L, 1);
-	int ifindex = check_ifindex(L, 2), err;
+	int ifindex = (int)check_u32(L, 2), err;
 	enum xdp_mode mode = luaL_checkoption(L, 3, "auto", modes);
 	__u32 old_id = check_u32(L, 4);
 	struct diagnostic *why = new_diagnostic(L);
@@ -96,7 +88,7 @@ static int attach(lua_State *L)
 /* detach(ifindex, mode, old_id) -> true */
 static int detach(lua_State *L)
 {
-	int ifindex = check_ifindex(L, 1), err;
+	int ifindex = (int)check_u32(L, 1), err;
 	enum xdp_mode mode = luaL_checkoption(L, 2, NULL, modes);
 	__u32 old_id = check_u32(L, 3);
 	struct diagnostic *why = new_diagnostic(L);
