@@ -148,7 +148,7 @@ Options:
       usage "image build -h")
     assert.equal("bpfctl image remove [OPTIONS] <IMAGE_URL>...", usage "image remove -h")
     assert.equal("bpfctl map <COMMAND>", usage "map -h")
-    assert.equal("bpfctl map list [PROGRAM_ID]", usage "map list -h")
+    assert.equal("bpfctl map list [OPTIONS] [PROGRAM_ID]", usage "map list -h")
   end)
 
   it("is the same page however it is asked for", function()
