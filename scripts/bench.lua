@@ -151,11 +151,12 @@ end
 
 -- What one call of a hook takes, by the process that makes it.
 local function report_hook(ruled)
-  local times = {}
+  local times, loads = {}, {}
   for _, event in ipairs(rpc.call(ruled, "policy.events").events) do
-    local outcome = event.on == "program.load"
-      and rpc.call(ruled, "policy.test", { events = { event } }).outcomes[1]
-    for _, decision in ipairs(outcome and outcome.decisions or {}) do
+    if event.on == "program.load" then table.insert(loads, event) end
+  end
+  for _, outcome in ipairs(rpc.call(ruled, "policy.test", { events = loads }).outcomes) do
+    for _, decision in ipairs(outcome.decisions) do
       table.insert(times, decision.microseconds)
     end
   end

@@ -293,6 +293,24 @@ describe("the daemon's policies", function()
     assert.equal("1", after.metadata.nth)
   end)
 
+  it("keep it from dry runs, those that hang too", function()
+    assert(put { ["a.lua"] = hook("site/count", "program.load", [[
+      if event.name == "slow" then ('a'):rep(5000):find(('.-'):rep(30) .. 'b') end
+      state.loads = (state.loads or 0) + 1
+      return hooks.amend { metadata = { nth = tostring(state.loads) } }]]) })
+    assert.equal("1", assert(rpc.load_xdp(served, "veth0", 5)).metadata.nth)
+    local attach <const> = { type = "xdp", iface = "veth0", priority = 5 }
+    local tried = rpc.call(served, "policy.test", { events = {
+      { on = "program.load", name = "x", attach = attach },
+      { on = "program.load", name = "x", attach = attach } } })
+    assert.equal("2", tried.outcomes[2].amended[1].to)
+    local _, err = rpc.call(served, "policy.test", { events = {
+      { on = "program.load", name = "slow", attach = attach } } })
+    assert.matches("site/count has run for 50 ms", err.message)
+    assert.equal("2", assert(rpc.load_xdp(served, "veth0", 5)).metadata.nth)
+    assert.equal(1, #children())
+  end)
+
   it("stay as they were when a reload finds a broken file", function()
     assert(put { ["a.lua"] = hook("site/closed", "program.load", "return hooks.deny 'closed'") })
     served:policy("b.lua", "x = = 1")
@@ -389,6 +407,7 @@ describe("the daemon's policies", function()
     assert.equal("no x", outcomes[1].decisions[2].reason)
     assert.is_true(outcomes[1].decisions[1].microseconds > 0)
     assert.same({}, outcomes[2].decisions)
+    assert.equal(1, #children())
     for bad, pattern in pairs { [{ on = "program.laod" }] = "mean program.load", [{}] = "`on`" } do
       local none, err = rpc.call(served, "policy.test", { events = { bad } })
       assert.is_nil(none)

@@ -6,7 +6,7 @@ local json = require "bpf.json"
 
 local policy = {}
 
-local MOST_EVENTS <const> = 1000 -- of one dry run
+local MOST_EVENTS <const> = 256 -- of one dry run
 
 local function refusal(message, advice)
   return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
@@ -65,13 +65,15 @@ policy["policy.test"] = {
     if #list > MOST_EVENTS then
       return refusal(("more than %d events at once"):format(MOST_EVENTS))
     end
-    local outcomes = {}
     for place, event in ipairs(list) do
-      local good, outcome, err
-      good, err = check_event(event)
-      if good then outcome, err = daemon.policy:try(event) end
-      if not outcome then return nil, err:because(("testing event %d"):format(place)) end
-      outcomes[place] = { on = event.on, decisions = outcome.decisions, amended = outcome.amended }
+      local good, err = check_event(event)
+      if not good then return nil, err:because(("event %d"):format(place)) end
+    end
+    local outcomes, err = daemon.policy:try(list)
+    if not outcomes then return nil, err:because "testing the policies" end
+    for place, outcome in ipairs(outcomes) do
+      outcomes[place] = { on = list[place].on, decisions = outcome.decisions,
+        amended = outcome.amended }
     end
     return { outcomes = outcomes }
   end,

@@ -193,15 +193,26 @@ function policy:events()
   return list
 end
 
---- A dry run: what the policies in force would decide of an event. Nothing is recorded or logged.
----@param event table
----@return bpf.policy.outcome? outcome, bpf.error? err
-function policy:try(event)
-  local turn <close> = lock.hold(TURN) -- luacheck: ignore turn
-  if not self.asks[event.on] then return { amended = {}, decisions = {}, lines = {} } end
-  local asked, err = living(self)
-  if not asked then return nil, err end
-  return asked:ask { event = event }
+--- A dry run: what the policies in force would decide of events, in a process of its own, so that
+--- nothing that hooks keep or do is of consequence. In a task.
+---@param list table[]  events
+---@return bpf.policy.outcome[]? outcomes, bpf.error? err
+function policy:try(list)
+  if self.broken then return nil, self.broken end
+  local one_at_a_time <close> = lock.hold { "policy test" } -- luacheck: ignore one_at_a_time
+  local outcomes, asked, err = {}, nil, nil
+  if #self.sources > 0 then
+    asked, err = process.start(self.sources, self.limits)
+    if not asked then return nil, err end
+  end
+  for place, event in ipairs(list) do
+    local outcome = { amended = {}, decisions = {} }
+    if asked then outcome, err = asked:ask { event = event } end
+    if not outcome then return nil, err:because(("event %d"):format(place)) end
+    outcomes[place] = outcome
+  end
+  if asked then asked:close() end
+  return outcomes
 end
 
 --- Bytes that each file has in use; nothing where no file is in force.
