@@ -186,6 +186,18 @@ describe("bpfctl repl on a terminal", function()
     leave()
   end)
 
+  it("reads lines as they come where there is no libedit", function()
+    home:write("libedit.so.2", "not a library")
+    start { LD_LIBRARY_PATH = home.path }
+    terminal:type "40 + 2\n"
+    terminal:wait_for "\r\n42\r\n> "
+    terminal:type "print 'begun' while true do end\n"
+    terminal:wait_for "\r\nbegun\r\n"
+    terminal:type "\3"
+    terminal:wait_for "interrupted\r\n> "
+    leave()
+  end)
+
   it("has colour unless NO_COLOR is set", function()
     start { NO_COLOR = "" }
     terminal:type "'te' .. 'xt'\n"

@@ -59,6 +59,7 @@ function pty:leave()
       return self.status
     end, 1000)
   end
+  if not self.status then error(("it does not end: %q"):format(self.text), 2) end
   return self.status
 end
 
