@@ -7,7 +7,7 @@ build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev 
 libsqlite3-dev libcurl4-openssl-dev libarchive-dev libssl-dev libedit-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
 demo="$build iproute2 util-linux"
 machine="qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring xdp-tools"
-test="$demo lua-busted lua-check clang-format bpftool docker-registry skopeo umoci apache2-utils openssl luarocks socat systemd $machine"
+test="$demo lua-busted lua-check clang-format bpftool docker-registry skopeo umoci zstd apache2-utils openssl luarocks socat systemd $machine"
 bench="$test"
 vm="$test"
 

@@ -162,6 +162,38 @@ describe("bpfctl", function()
       ("load-from-file -p %s -n f xdp -i v0 -p 1 --netns nosuch"):format(file))
   end)
 
+  it("builds and pushes images without bpfd, and says what is wrong with that", function()
+    local object = bpfctl.examples .. "accept-all.o"
+    local layout = directory .. "/layout"
+    local function built(line)
+      return run(("image build -i a/b:1 --layout %s %s"):format(layout, line))
+    end
+    local result = built("-q --object " .. object)
+    assert.equal("", result.stderr)
+    assert.matches("^sha256:%x+\n$", result.stdout)
+    for line, message in pairs {
+      ["--object /none.o"] = "cannot look at /none.o: No such file or directory",
+      ["--object /etc/passwd"] = "building docker.io/a/b:1: /etc/passwd is not an ELF file",
+      ["--object " .. object .. " --type none=xdp"] =
+        "building docker.io/a/b:1: there is no program none in " .. object,
+      ["--object amd64=" .. object .. " --object x86=" .. object] =
+        ("building docker.io/a/b:1: %s and %s are both for amd64"):format(object, object),
+      [("--object %s --object %s"):format(object, object)] = "building docker.io/a/b:1: which "
+        .. ("architecture %s is for is not known; say it: --object ARCHITECTURE=%s"):format(object,
+          object),
+    } do
+      result = built(line)
+      assert.equal("bpfctl: " .. message .. "\n", result.stderr)
+      assert.equal(1, result.exit)
+    end
+    refused(1, ("bpfctl: pushing docker.io/a/c:1: the image is not in %s\n"):format(layout),
+      "image push -i a/c:1 --layout " .. layout)
+    refused(1, "bpfctl: /none is no OCI image layout: it has no file oci-layout; with --layout DIR "
+      .. "it needs neither bpfd nor root\n", "image push -i a/c:1 --store /none")
+    refused(64, "bpfctl: --object names no architecture: 'vax'\ntry 'bpfctl image build --help'\n",
+      "image build -i a/b:1 --object vax=" .. object)
+  end)
+
   it("looks at an image's name and at credentials before it asks bpfd", function()
     refused(1, "bpfctl: cannot read the image reference 'quay.io/Acme/x' from 'Acme/x' on: a "
       .. "repository is small letters and digits, with one of . _ __ - between them, in parts "

@@ -125,6 +125,13 @@ shared.store = {
   text = "Store of bpfd, which root alone may use directly",
 }
 
+--- Where the store of these arguments is.
+---@param arguments { layout: string?, store: string? }
+---@return string
+function shared.store_path(arguments)
+  return arguments.layout or arguments.store or shared.store.default
+end
+
 --- A store that cannot be opened is for root, or somewhere else.
 ---@param err bpf.error
 ---@param arguments { layout: string? }

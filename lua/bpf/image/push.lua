@@ -20,7 +20,7 @@ local function find(store, reference)
   end
   if #entries == 1 and not entries[1].reference then return entries[1].descriptor end
   return nil, error_object.new { code = "ENOENT",
-    message = ("%s is not in %s"):format(reference:text(), store.path) }
+    message = "the image is not in " .. store.path }
 end
 
 local function push_blob(self, descriptor, shows)

@@ -280,6 +280,8 @@ local empty_index <const> = { schemaVersion = 2,
   mediaType = "application/vnd.oci.image.index.v1+json", manifests = {} }
 
 local function make(self)
+  local above <const> = self.path:match "^(.+)/[^/]+$"
+  if above then make_directory(above) end -- of a machine where bpfd has not run yet
   local good, err = true, nil
   for _, name in ipairs { "", "/blobs", "/blobs/sha256", "/partial", "/unpacked" } do
     if good then good, err = make_directory(self.path .. name) end

@@ -76,7 +76,7 @@ function build.run(_, arguments)
   good, err = check_files(arguments.object)
   if not good then return nil, err end
   local store
-  store, err = image.store.open(arguments.layout or arguments.store)
+  store, err = image.store.open(shared.store_path(arguments))
   if not store then return nil, shared.explain_store(err, arguments) end
   for _, part in ipairs(arguments.object) do part.types = arguments.type end
   return image.build.run(store, { reference = reference, parts = arguments.object })

@@ -15,7 +15,7 @@ local push = {
 local function open(arguments)
   local image <const> = require "bpf.image"
   if arguments.layout then return image.store.open_layout(arguments.layout) end
-  local store, err = image.store.open_layout(arguments.store)
+  local store, err = image.store.open_layout(shared.store_path(arguments))
   if store then return store end
   return nil, shared.explain_store(err, arguments)
 end
