@@ -126,7 +126,7 @@ local function sparing(store, options)
   if not options.spare then return nothing end
   local since <const> = system.clock() - options.spare * 1000000000
   local refused = {}
-  mark_list(store, refused, { options.refused })
+  mark_list(store, refused, options.leaving)
   return function(path, key)
     return not refused[key] and (disk.changed_at(path) or 0) > since
   end
@@ -195,6 +195,16 @@ end
 ---@field refused bpf.registry.descriptor?  of an image whose blobs go all the same
 ---@field partial boolean?   downloads that nobody goes on with go; above `size` they do anyhow
 
+-- A refused image, and signatures of what is not here: nobody pulls these.
+local function leaving(store, options, entries)
+  local list = { options.refused }
+  mark_all(store, entries)
+  for _, entry in ipairs(entries) do
+    if entry.orphan then list[#list + 1] = entry.descriptor end
+  end
+  return list
+end
+
 local function choose(store, options, keep)
   if options.all or options.nameless then
     local good, err = drop(store, function(entry)
@@ -217,15 +227,17 @@ end
 
 --- Removes what nothing needs; then, above `size`, images by the time of their last use.
 ---@param store bpf.image.store
----@param options bpf.image.prune_options?
+---@param wanted bpf.image.prune_options?
 ---@return { removed: string[], freed: integer, size: integer }?
 ---@return bpf.error?
-function prune.run(store, options)
-  options = options or {}
+function prune.run(store, wanted)
+  local options = {}
+  for key, value in pairs(wanted or {}) do options[key] = value end
   local keep <const>, removed = options.keep or {}, {}
   return store:locked(function()
     local before, err = catalog.entries(store)
     if not before then return nil, err end
+    options.leaving = leaving(store, options, before)
     local state
     state, err = choose(store, options, keep)
     local freed = state and state.freed
