@@ -98,12 +98,16 @@ $(BUILD)/objects/%.o: spec/objects/%.bpf.c
 $(BUILD)/examples/%.o: examples/%.c
 	$(compile_bpf)
 $(BUILD)/objects/%_no_btf.o: BPF_CFLAGS += -g0
-objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS)
+# Preloaded into the daemon of a spec that makes its system calls fail.
+$(BUILD)/spec/%.so: spec/support/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) -fPIC -shared -o $@ $<
+objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so
 
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
 # because only that one can ask pkg-config and gcc.
 BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
-.PHONY: test asan specs demo bench
+.PHONY: test asan specs demo bench test-faults
 test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock kernel for some specs (spec/vm/smoke.lua)
 	@scripts/deps.sh test
 	$(BUILD_ALL)
@@ -117,6 +121,11 @@ asan:
 	@scripts/deps.sh test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" all objects
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan specs SPEC_SANITIZER='$(ASAN_ENV)'
+# Every system call of every operation fails once, and is once the last of its job and of the daemon; prints how many that were.
+test-faults:
+	@scripts/deps.sh test
+	$(BUILD_ALL)
+	@BPFD_FAULTS=all SPEC_SECONDS=14400 $(MAKE) --no-print-directory specs SPECS=spec/kernel/fault_spec.lua
 specs:
 	@$(SPEC_SANITIZER) $(SPEC_ENV) $(LUA) spec/run.lua $(SPECS)
 demo:

@@ -96,8 +96,9 @@ local function hold_hooks(daemon, outcome)
   for hook_name in pairs(outcome.chains) do daemon.hooks:hold(hook_name) end
 end
 
-local function write_down(daemon, plan, outcome)
-  return daemon.store:change(function()
+-- What of a change goes into the store.
+local function entries(daemon, plan, outcome)
+  return function()
     for _, one in ipairs(outcome.added) do
       index.put_program(daemon, one.id, one.note, one.hook)
     end
@@ -106,8 +107,7 @@ local function write_down(daemon, plan, outcome)
     for hook_name, manifest in pairs(outcome.chains) do
       index.put_chain(daemon, hook_name, manifest, { places = #plan.keep > 0 })
     end
-    return true
-  end)
+  end
 end
 
 -- `answer` is to what the job asks of the policies; nil where they are not asked.
@@ -119,7 +119,8 @@ local function run_job(request, plan, answer)
   end, kept_descriptors(plan), answer)
 end
 
--- What has come and cannot be written down is taken back, if nothing has gone for it.
+-- What has come and cannot be written down is taken back. Where something has gone for it, that
+-- cannot be: the change has happened, and only the index lags behind.
 local function take_back(daemon, request, outcome)
   request.cancelled = nil
   local plan = { dirs = daemon.directories, add = {}, drop = {}, keep = {} }
@@ -137,11 +138,16 @@ local function take_back(daemon, request, outcome)
 end
 
 local function remember(daemon, request, plan, outcome)
-  local good, err = write_down(daemon, plan, outcome)
+  local write <const> = entries(daemon, plan, outcome)
+  local good, err = index.write(daemon, write)
   hold_hooks(daemon, outcome)
   if good then return outcome end
-  if #plan.drop == 0 and #plan.keep == 0 then take_back(daemon, request, outcome) end
-  return nil, err:because "writing the change down"
+  if #plan.drop == 0 and #plan.keep == 0 then
+    take_back(daemon, request, outcome)
+    return nil, err:because "writing the change down"
+  end
+  index.write_later(daemon, write, err)
+  return outcome
 end
 
 local function has_happened(daemon, plan, settled)

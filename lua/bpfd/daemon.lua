@@ -142,7 +142,8 @@ end
 function daemon.start(options)
   core.system.raise_descriptor_limit()
   load_what_jobs_need()
-  local self = setmetatable({ config = options.config, config_path = options.config_path }, daemon)
+  local self = setmetatable({ config = options.config, config_path = options.config_path,
+    unwritten = {} }, daemon)
   local good, err = open_parts(self, options)
   if good then return self end
   self:close()
