@@ -155,8 +155,10 @@ end
 local function new_manifest(self, members)
   local attach <const>, before <const> = self.attach, self.state.manifest
   if before and not self.adds then
-    before.members = members
-    return before
+    local manifest = {} -- what was before is still asked for
+    for key, value in pairs(before) do manifest[key] = value end
+    manifest.members = members
+    return manifest
   end
   return engine_choice.share(self, {
     engine = self.engines and self.engines[1], type = attach.type, iface = attach.iface,
