@@ -1,6 +1,7 @@
 -- Programs on tracepoints and on functions of the kernel: every event counted, once by each.
 local daemon = require "spec.support.daemon"
 local probe = require "spec.support.probe"
+local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 
 describe("a program that traces the kernel", function()
@@ -178,6 +179,19 @@ describe("a program that traces the kernel", function()
         kind, "-f", "no_such_function")
     end)
   end
+
+  it("is refused as fentry and fexit by a kernel that tells no types", function()
+    if not os.getenv "VM" then pending "hides the kernel's types from all: in the test VM only" end
+    process.check { "mount", "-t", "tmpfs", "tmpfs", "/sys/kernel/btf" }
+    finally(function() process.check { "umount", "/sys/kernel/btf" } end)
+    for _, kind in ipairs { "fentry", "fexit" } do
+      assert_refused(1, "this kernel does not tell its types %(BTF%): no /sys/kernel/btf/vmlinux",
+        "on_" .. kind, kind, "-f", here)
+    end
+    local one = load("on_tracepoint", { "tracepoint", "-t", probe.tracepoint })
+    probe.trigger(3)
+    assert.equal(3, one:events())
+  end)
 
   it("is refused as what its section says it is not", function()
     assert_refused(1, "on_frame is a xdp program", "on_frame", "tracepoint", "-t",
