@@ -13,7 +13,7 @@ local support = require "spec.support.chain"
 
 local PREFIX <const> = "bpfd-bench"
 local LENGTHS <const> = { 1, 5, 10 }
-local LOADS <const>, ROUNDS <const> = 10, 3
+local LOADS <const>, ROUNDS <const> = 10, 5
 local REPEAT <const> = 400000 -- the clock ticks every few milliseconds on kernels before 7
 local FILE <const> = { xdp = "return_only", tc = "return_only_tc" }
 -- the defaults: pass; ok and pipe; and dispatcher_return
@@ -81,18 +81,28 @@ local function measure_theirs(near)
   end)
 end
 
+-- Virtual time flies while the VM waits for the host, for a file over 9p say. So the least of all
+-- rounds counts, for each place in the chain.
+local function keep_least(list, place, took) list[place] = math.min(list[place] or took, took) end
+
 ---Ten loads of each, taking turns; theirs is measured on the way.
-local function load_ten(bpfd, near, cost)
-  local ours, theirs, ids = 0, 0, {}
+local function load_ten(bpfd, near, ours, theirs, cost)
+  local ids = {}
   for i = 1, LOADS do
     local took, id = seconds(bpfctl.run, bpfd, LOAD_OURS)
-    ours, ids[i] = ours + took, id:match "%d+"
-    theirs = theirs + seconds(near.run, near, LOAD_THEIRS)
+    ids[i] = id:match "%d+"
+    keep_least(ours, i, took)
+    keep_least(theirs, i, (seconds(near.run, near, LOAD_THEIRS)))
     if cost and (i == 1 or i == 5 or i == 10) then cost[i] = measure_theirs(near) end
   end
   bpfd:check("unload", table.unpack(ids))
   near:check { "xdp-loader", "unload", "theirs", "--all" }
-  return ours, theirs
+end
+
+local function sum(list)
+  local total = 0
+  for _, value in ipairs(list) do total = total + value end
+  return total
 end
 
 local function bench_loads()
@@ -104,9 +114,9 @@ local function bench_loads()
   local ours, theirs, cost = {}, {}, { name = "xdp-loader" }
   for round = 1, ROUNDS do
     progress(("ten loads, round %d of %d"):format(round, ROUNDS))
-    ours[round], theirs[round] = load_ten(bpfd, near, round == 1 and cost)
+    load_ten(bpfd, near, ours, theirs, round == 1 and cost)
   end
-  return ours, theirs, cost
+  return { sum(ours) }, { sum(theirs) }, cost
 end
 
 local ours, theirs, loader = bench_loads()
