@@ -414,19 +414,6 @@ static int read_clock(lua_State *L)
 	return 1;
 }
 
-/* sleep(seconds): less if a signal comes */
-static int sleep_for(lua_State *L)
-{
-	lua_Number seconds = luaL_checknumber(L, 1);
-	struct timespec time;
-
-	luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds");
-	time.tv_sec = (time_t)seconds;
-	time.tv_nsec = (long)((seconds - (lua_Number)time.tv_sec) * 1e9);
-	nanosleep(&time, NULL);
-	return 0;
-}
-
 /* is_terminal(number) -> whether a person may be looking */
 static int is_terminal(lua_State *L)
 {
@@ -508,7 +495,6 @@ static const luaL_Reg functions[] = {
     {"seal", seal},
     {"set_access", set_access},
     {"sha256", sha256},
-    {"sleep", sleep_for},
     {"trim", trim},
     {"wait", wait_child},
     {"write", write_bytes},

@@ -1,8 +1,8 @@
 -- What `map watch` shows, one after the other: each as JSON and as a person's text.
 
-local core = require "bpf.core"
 local layout = require "bpf.layout"
 local maps = require "bpfctl.maps"
+local sleep = require "bpf.sleep"
 
 local watching = {}
 
@@ -71,7 +71,7 @@ function watching.changes(typed, interval, most)
     local before, order = snapshot(typed)
     for _, key in ipairs(order) do coroutine.yield(teller("present", key, before[key])) end
     while left > 0 do
-      core.system.sleep(interval)
+      sleep(interval)
       local after
       after, order = snapshot(typed)
       compare(before, after, order, tell)
