@@ -74,7 +74,7 @@ static int open_library(void)
 
 	if (opened)
 		return 0;
-	handle = dlopen("libarchive.so.13", RTLD_NOW | RTLD_LOCAL);
+	handle = dlopen("libarchive.so.13", RTLD_LAZY | RTLD_LOCAL);
 	if (!handle)
 		return -ENOSYS;
 #define LOOK_UP(name)                                                                              \
