@@ -245,8 +245,9 @@ end
 --- Why the settings of an interface do not let bpfd join the chain that runs there; nil if they do.
 ---@return bpf.error?
 function shared_chain.forbids(settings, iface, state)
-  local because <const> = settings.engine == "fuse" and 'engine = "fuse"'
-    or settings.libxdp == "never" and 'libxdp = "never"' or nil
+  if settings.libxdp == "share" then return nil end
+  local because <const> = settings.libxdp == "never" and 'libxdp = "never"'
+    or settings.engine == "fuse" and 'engine = "fuse"' or nil
   if not because then return nil end
   return error_object.new { code = "EBUSY",
     message = ("XDP of %s runs a libxdp dispatcher (program %d), which this bpfd is told not to \z
