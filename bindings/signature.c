@@ -108,6 +108,13 @@ static int public_half(lua_State *L)
 	return 1;
 }
 
+static int push_box_refusal(lua_State *L, int err, const char *what)
+{
+	if (err == -ENOSYS)
+		return push_error(L, err, NULL, "libsodium (libsodium.so.23) is not installed");
+	return push_refusal(L, err, what);
+}
+
 /* box_key(passphrase, salt, n, r, p) -> key */
 static int box_key(lua_State *L)
 {
@@ -121,7 +128,7 @@ static int box_key(lua_State *L)
 	err = secretbox_key(passphrase.data, passphrase.size, salt.data, salt.size, parameters[0],
 			    parameters[1], parameters[2], key);
 	if (err)
-		return push_refusal(L, err, "the way from passphrase to key");
+		return push_box_refusal(L, err, "the way from passphrase to key");
 	lua_pushlstring(L, (const char *)key, sizeof(key));
 	return 1;
 }
@@ -138,7 +145,7 @@ static int seal_box(lua_State *L)
 	int err = secretbox_seal(key, nonce, plain.data, plain.size, (unsigned char *)box);
 
 	if (err)
-		return push_refusal(L, err, "the box");
+		return push_box_refusal(L, err, "the box");
 	luaL_pushresultsize(&buffer, size);
 	return 1;
 }
@@ -155,7 +162,7 @@ static int open_box(lua_State *L)
 	int err = secretbox_open(key, nonce, box.data, box.size, (unsigned char *)plain);
 
 	if (err && err != -EKEYREJECTED)
-		return push_refusal(L, err, "the box");
+		return push_box_refusal(L, err, "the box");
 	if (err)
 		lua_pushboolean(L, 0);
 	else

@@ -1,4 +1,4 @@
-/* libcrypto's functions, found at run time: for core/signature.c and core/secretbox.c. */
+/* libcrypto's functions, found at run time: for core/signature.c. */
 #ifndef CORE_CRYPTO_H
 #define CORE_CRYPTO_H
 
@@ -23,7 +23,6 @@
 	X(i2d_PKCS8PrivateKey_bio)                                                                 \
 	X(EVP_PKEY_get_group_name)                                                                 \
 	X(EVP_PKEY_Q_keygen)                                                                       \
-	X(EVP_PKEY_new_raw_private_key)                                                            \
 	X(EVP_PKEY_free)                                                                           \
 	X(EVP_MD_CTX_new)                                                                          \
 	X(EVP_MD_CTX_free)                                                                         \
@@ -32,8 +31,6 @@
 	X(EVP_DigestVerify)                                                                        \
 	X(EVP_DigestSignInit)                                                                      \
 	X(EVP_DigestSign)                                                                          \
-	X(EVP_PBE_scrypt)                                                                          \
-	X(CRYPTO_memcmp)                                                                           \
 	X(OPENSSL_cleanse)                                                                         \
 	X(ERR_clear_error)
 

@@ -4,29 +4,22 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/*
- * The low-level functions, deprecated as they are: EVP reads openssl.cnf, opens providers and
- * fetches the algorithm by its name first, which takes 1 ms of each load. SHA256() itself is EVP
- * since 3.0.
- */
-#define OPENSSL_SUPPRESS_DEPRECATED
-#include <openssl/sha.h>
+#include <openssl/evp.h>
+#include <sha2.h>
 
 #include "core/digest.h"
-#include "core/sha256.h"
 
 /*
- * Up to here our own code does it: to open libcrypto, which each job would do anew, takes longer
- * than that takes. libcrypto is several times as fast once it is there.
+ * Up to here libmd does it, which is small and linked: to open libcrypto, which each job would do
+ * anew, takes longer than that takes. libcrypto is several times as fast once it is there.
  */
-#define OWN_SIZE (1024 * 1024)
+#define SMALL (1024 * 1024)
 
 _Static_assert(SHA256_SIZE == SHA256_DIGEST_LENGTH, "a SHA-256 is 32 bytes");
 
 struct crypto {
-	typeof(SHA256_Init) *init;
-	typeof(SHA256_Update) *update;
-	typeof(SHA256_Final) *final;
+	typeof(EVP_sha256) *sha256;
+	typeof(EVP_Digest) *digest;
 };
 
 static int open_crypto(struct crypto *crypto)
@@ -38,30 +31,28 @@ static int open_crypto(struct crypto *crypto)
 		library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
 	if (!library)
 		return -ENOSYS;
-	crypto->init = (typeof(crypto->init))dlsym(library, "SHA256_Init");
-	crypto->update = (typeof(crypto->update))dlsym(library, "SHA256_Update");
-	crypto->final = (typeof(crypto->final))dlsym(library, "SHA256_Final");
-	return crypto->init && crypto->update && crypto->final ? 0 : -ENOSYS;
+	crypto->sha256 = (typeof(crypto->sha256))dlsym(library, "EVP_sha256");
+	crypto->digest = (typeof(crypto->digest))dlsym(library, "EVP_Digest");
+	return crypto->sha256 && crypto->digest ? 0 : -ENOSYS;
 }
 
 int digest_sha256_bytes(const void *bytes, size_t size, unsigned char digest[SHA256_SIZE])
 {
 	static struct crypto crypto;
-	SHA256_CTX context;
+	SHA2_CTX context;
 	int err = 0;
 
-	if (size <= OWN_SIZE) {
-		sha256(bytes, size, digest);
+	if (size <= SMALL) {
+		SHA256Init(&context);
+		SHA256Update(&context, bytes, size);
+		SHA256Final(digest, &context);
 		return 0;
 	}
-	if (!crypto.final)
+	if (!crypto.digest)
 		err = open_crypto(&crypto);
 	if (err)
 		return err;
-	if (crypto.init(&context) != 1 || crypto.update(&context, bytes, size) != 1 ||
-	    crypto.final(digest, &context) != 1)
-		return -EIO;
-	return 0;
+	return crypto.digest(bytes, size, digest, NULL, crypto.sha256(), NULL) == 1 ? 0 : -EIO;
 }
 
 int digest_sha256(int fd, unsigned char digest[SHA256_SIZE])

@@ -1,4 +1,4 @@
-/* Digests, by libcrypto. */
+/* Digests, by libmd and libcrypto. */
 #ifndef CORE_DIGEST_H
 #define CORE_DIGEST_H
 
@@ -7,10 +7,11 @@
 #define SHA256_SIZE 32
 
 /*
- * The SHA-256 of a whole regular file. -ENOSYS without libcrypto. Returns 0 or -errno.
+ * The SHA-256 of a whole regular file. Returns 0 or -errno; -ENOSYS for more than a mebibyte where
+ * libcrypto is missing.
  *
- * libcrypto is opened by the first call and not linked: it costs 1.6 MB of resident memory, and the
- * daemon asks for digests in short-lived children only. The kernel's own (AF_ALG) is missing on
+ * libcrypto is opened when it is worth it and not linked: it costs 1.6 MB of resident memory, and
+ * the daemon asks for digests in short-lived children only. The kernel's own (AF_ALG) is missing on
  * hardened kernels.
  */
 int digest_sha256(int fd, unsigned char digest[SHA256_SIZE]);

@@ -1,6 +1,6 @@
 /*
  * Bytes behind a passphrase as cosign keeps private keys: scrypt, XSalsa20 and Poly1305 (NaCl's
- * secretbox). 0 or -errno; -ENOSYS without libcrypto 3, which has all but Salsa20.
+ * secretbox). By libsodium, opened at first use: 0 or -errno; -ENOSYS without it.
  */
 #ifndef CORE_SECRETBOX_H
 #define CORE_SECRETBOX_H

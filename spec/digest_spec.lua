@@ -1,4 +1,4 @@
--- SHA-256 by our own code and, above a size, by libcrypto: both as coreutils have it.
+-- SHA-256 by libmd and, above a size, by libcrypto: both as coreutils have it.
 local system = require("bpf.core").system
 local process = require "spec.support.process"
 
