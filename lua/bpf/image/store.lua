@@ -139,6 +139,7 @@ function store:read(digest, limit)
 end
 
 --- A blob opened, its digest checked unless that was done just now, as it came.
+---@param digest string
 ---@return table? descriptor  at its beginning
 ---@return bpf.error?
 function store:open_blob(digest)
@@ -182,6 +183,7 @@ function store:put(bytes)
 end
 
 --- Puts all bytes of sealed memory, or of a file that nobody changes, in.
+---@param descriptor bpf.descriptor
 ---@param is_durable boolean?  false: what of it a crash of the machine damages can be made anew
 ---@return string? digest
 ---@return bpf.error?
