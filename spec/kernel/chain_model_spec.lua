@@ -96,7 +96,7 @@ for _, variant in ipairs(VARIANTS) do
   local version <const> = variant.options and " with dispatchers of version 3" or ""
   describe(("the %s engine%s, against a model"):format(engine, version), function()
     for _, kind in ipairs(variant.kinds) do
-      it(("runs %d random %s chains as the model says"):format(CHAINS, kind), function()
+      it(("runs %d random %s chains as the model says #smoke"):format(CHAINS, kind), function()
         local refusal = support.refusal(engine, kind)
         if refusal then return pending(refusal) end
         local pool = load_pool(engine, kind)

@@ -66,6 +66,8 @@ local function run_specs(kernel)
     if not result then
       words[#words + 1] = line
       print(line)
+      local empty = line:match "^(%S+_spec%.lua)%s+0 passed  %("
+      if empty then tell { status = "failed", name = empty .. " has nothing tagged #smoke" } end
     elseif result.status == "complete" then
       complete = true
     else
