@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
-libsqlite3-dev libcurl4-openssl-dev libarchive-dev libssl-dev libmd-dev libsodium-dev libedit-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
+libsqlite3-dev libcurl4-openssl-dev libarchive-dev libssl-dev libmd-dev libsodium-dev libcapstone-dev libedit-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
 demo="$build iproute2 util-linux"
 machine="qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring xdp-tools"
 test="$demo lua-busted lua-check clang-format bpftool docker-registry skopeo umoci zstd apache2-utils openssl luarocks socat systemd $machine"
