@@ -1,6 +1,5 @@
 -- Images that declarations name: which image that is now, and what is in it.
 
-local core = require "bpf.core"
 local error_object = require "bpf.error"
 local images = require "bpfd.images"
 
@@ -10,10 +9,7 @@ local declared_images = {}
 local function look_into(wish, name)
   local sealed, facts = require("bpfd.image_source").open(wish, name)
   if not sealed then return nil, facts end
-  local digest, err = core.system.sha256(sealed)
-  if not digest then return nil, err end
-  facts.object = "sha256:" .. digest
-  return facts
+  return { name = facts.note.name, object = facts.digest, image = facts.note.image_digest }
 end
 
 --- Fetches the image of an entry, if the pull policy says so, and notes in the entry what it is:
@@ -29,7 +25,7 @@ function declared_images.resolve(daemon, request, entry, wish)
     return request:run(function() return look_into(found, entry.name) end, {})
   end)
   if not facts then return nil, err end
-  entry.name, entry.digest, entry.image_digest = facts.name, facts.object, facts.image_digest
+  entry.name, entry.digest, entry.image_digest = facts.name, facts.object, facts.image
   return true
 end
 
