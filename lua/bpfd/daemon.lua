@@ -3,6 +3,7 @@
 local core = require "bpf.core"
 local chain_follow = require "bpfd.chain_follow"
 local change = require "bpfd.change"
+local departed = require "bpfd.departed"
 local directories = require "bpfd.directories"
 local file_system = require "bpfd.file_system"
 local following = require "bpfd.following"
@@ -72,6 +73,7 @@ local function open_parts(self, options)
   self.objects, err = objects.open(self.directories.objects)
   if not self.objects then return nil, err end
   self.hooks = hooks.new(self.directories, self.store)
+  self.departed = departed.new()
   self.interfaces, err = interfaces.open()
   if not self.interfaces then return nil, err end
   self.group = core.system.group_id "bpfd"

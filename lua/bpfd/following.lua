@@ -51,6 +51,7 @@ local function drop(self, ifindex, why, leaves)
   for _, row in ipairs(rows_on(daemon, ifindex)) do
     if leaves(row) then
       table.insert(members, change.member(daemon, row))
+      daemon.departed:add(row.id)
       name = row.note.attach.iface
     end
   end

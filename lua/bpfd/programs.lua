@@ -94,15 +94,22 @@ end
 
 programs.not_ours = not_ours
 
+-- What went with its interface is as its user wants it.
+local function is_gone(daemon, id)
+  local gone, err = not_ours(id)
+  if err.code == "ENOENT" and daemon.departed:has(id) then return id end
+  return gone, err
+end
+
 --- Detaches and unloads one of ours.
 ---@param id integer
 ---@return integer? id, bpf.error? err
 function programs.unload(daemon, request, id)
   local row = daemon.store:program(id)
-  if not row then return not_ours(id) end
+  if not row then return is_gone(daemon, id) end
   local held <close> = lock.hold(keys_of_row(row)) -- luacheck: ignore held
   row = daemon.store:program(id)
-  if not row then return not_ours(id) end
+  if not row then return is_gone(daemon, id) end
   local outcome, err = change.run(daemon, request, { drop = { change.member(daemon, row) } })
   if not outcome then return nil, err end
   log.info("program %d is unloaded, for user %d", id, request.peer.uid)
