@@ -67,6 +67,25 @@ describe("policy hooks", function()
     assert.equal(100, event.attach.priority)
   end)
 
+  it("decide of a replacement where they decide of loads, once and in their order", function()
+    local set = assert(open(
+      hook("site/load", "assert(event.on == 'program.load' and event.replaces == 7)"),
+      "hooks.add { name = 'site/both', on = { 'program.load', 'program.replace' }, "
+        .. "run = function(event) assert(event.on == 'program.replace') end }",
+      hook("site/closed", "return hooks.deny(event.on)"),
+      "hooks.add { name = 'site/done', on = 'program.load.done', "
+        .. "run = function(event) log.info('%s', event.on) end }"))
+    local event = load_event { on = "program.replace", replaces = 7 }
+    local outcome = set:decide(event)
+    assert.same({ "site/load none", "site/both none", "site/closed deny" }, names_of(outcome))
+    assert.equal("program.load", outcome.denied.reason)
+    assert.equal("program.replace", event.on)
+    outcome = set:decide(load_event { on = "program.replace.done" })
+    assert.equal("program.load.done", outcome.lines[1].text)
+    assert.same({}, set:decide(load_event { on = "program.unload" }).decisions)
+    set:close()
+  end)
+
   it("change nothing by writing into the event", function()
     local outcome, event = decide(hook("site/a", "event.attach.priority = 1; event.peer.uid = 0"),
       hook("site/b", "assert(event.attach.priority == 5 and event.peer.uid == 1000)"))

@@ -122,7 +122,7 @@ local function decide_addition(asker, at, facts)
   note.attach.ifindex = facts.additions[at].ifindex
   local image <const> = take_image(note, facts.additions[at].image)
   local outcome, err = asker.decide(addition.replaces and "program.replace" or "program.load",
-    fields_of(note, { id = addition.replaces, object = facts.additions[at].object,
+    fields_of(note, { replaces = addition.replaces, object = facts.additions[at].object,
       image = image, chain = hook and chain_of(asker, hook) }))
   if not outcome then return nil, err end
   local amended
@@ -135,15 +135,19 @@ local function is_replaced(plan, id)
   for _, addition in ipairs(plan.add) do
     if addition.replaces == id then return true end
   end
-  return false
+  return nil
+end
+
+-- What is replaced goes, too: who decides of unloads is asked.
+local function fields_of_drop(plan, member, chain)
+  return { id = member.id, program = program_of(member), attach = member.note.attach,
+    replaced = is_replaced(plan, member.id), chain = chain }
 end
 
 local function decide_drop(asker, member, facts)
-  if is_replaced(asker.plan, member.id) then return true end
   local hook <const> = hook_with(facts, "drops", member.id)
-  return asker.decide("program.unload", { id = member.id, program = program_of(member),
-    attach = member.note.attach,
-    chain = hook and chain_of(asker, hook) })
+  return asker.decide("program.unload", fields_of_drop(asker.plan, member,
+    hook and chain_of(asker, hook)))
 end
 
 local function decide_chain(asker, hook)
@@ -256,9 +260,8 @@ function consult.tell_change(daemon, request, plan, outcome, err)
     tell_addition(daemon, request, addition, outcome and outcome.added[at], err)
   end
   for _, member in ipairs(plan.drop) do
-    if ending(daemon, "program.unload", err) and not is_replaced(plan, member.id) then
-      consult.tell(daemon, request, "program.unload", { id = member.id,
-        program = program_of(member), attach = member.note.attach }, err)
+    if ending(daemon, "program.unload", err) then
+      consult.tell(daemon, request, "program.unload", fields_of_drop(plan, member), err)
     end
   end
   tell_chains(daemon, request, plan, err)

@@ -177,6 +177,44 @@ describe("the daemon's policies", function()
     assert.equal(1, #rpc.chain(served, { type = "xdp" }))
   end)
 
+  local function replace(id, more)
+    local file <close> = assert(core.system.open(rpc.object))
+    local params = { fd = 0, id = id }
+    for key, value in pairs(more or {}) do params[key] = value end
+    return rpc.call(served, "program.replace", params, { descriptors = { file } })
+  end
+
+  it("decide over replacements as over what comes, what goes and what replaces it", function()
+    local loaded = assert(rpc.load_xdp(served, "veth0", 50))
+    for on, body in pairs {
+      ["program.load"] = "if event.replaces == %d then return hooks.deny(event.on) end",
+      ["program.replace"] = "if event.replaces == %d then return hooks.deny(event.on) end",
+      ["program.unload"] = "if event.replaced and event.id == %d then "
+        .. "return hooks.deny(event.on) end",
+    } do
+      assert(put { ["a.lua"] = hook("site/closed", on, body:format(loaded.id)) })
+      local before <const> = scan()
+      local replaced, err = replace(loaded.id)
+      assert.is_nil(replaced)
+      assert.matches("site/closed denies it: " .. on .. "$", err.message)
+      assert.is_true(process.eventually(function() return scan() == before end, 1000))
+    end
+    assert(put { ["a.lua"] = hook("site/bands", "program.load",
+      "return hooks.amend { attach = { priority = 100 } }")
+      .. hook("site/log",
+        "{ 'program.load.done', 'program.replace.failed', 'program.unload.done' }",
+        "log.info('heard %s %s %s', event.on, event.id or 'none', \z
+        event.replaces or event.replaced)") })
+    local second = assert(replace(loaded.id, { attach = { priority = 5 } }))
+    assert.same({ 100, "site/bands" }, { second.attach.priority, second.amended[1].hook })
+    assert.is_nil(replace(second.id, { name = "out_of_bounds" }))
+    for _, line in ipairs { ("program.load.done %d %d"):format(second.id, loaded.id),
+      ("program.unload.done %d true"):format(loaded.id),
+      ("program.replace.failed none %d"):format(second.id) } do
+      assert.truthy(log_has("site/log: heard " .. line), line)
+    end
+  end)
+
   it("hear of what is done, what has failed, and of interfaces that come up", function()
     assert(put { ["log.lua"] = hook("site/log", [[{ "program.load.done", "program.load.failed",
       "program.unload.done", "chain.change.done", "map.open.failed", "link.up", "link.down" }]],

@@ -59,9 +59,9 @@ function set.open(sources, limits, watch)
   end
   for number, hook in ipairs(self.hooks) do
     hook.number = number
-    for _, event in ipairs(hook.on) do
+    for event, name in pairs(events.heard(hook.on)) do
       self.by_event[event] = self.by_event[event] or {}
-      table.insert(self.by_event[event], hook)
+      table.insert(self.by_event[event], { hook = hook, name = name })
     end
   end
   return self
@@ -126,14 +126,17 @@ end
 ---@return bpf.policy.outcome
 function set:decide(event)
   local outcome = { decisions = {}, amended = {}, lines = {} }
-  for _, hook in ipairs(self.by_event[event.on] or {}) do
-    local made = run_hook(self, outcome, event, hook)
+  local on <const> = event.on
+  for _, listener in ipairs(self.by_event[on] or {}) do
+    event.on = listener.name
+    local made = run_hook(self, outcome, event, listener.hook)
     local ends <const> = made.decision == "deny" or made.decision == "failed"
-    if ends and events.is_deciding[event.on] then
+    if ends and events.is_deciding[on] then
       outcome.denied = made
       break
     end
   end
+  event.on = on
   return outcome
 end
 

@@ -37,7 +37,7 @@ local function put_in_force(self, read, started)
   self.sources, self.process, self.broken, self.problem = read, started, nil, nil
   self.hooks, self.asks = started and started.hooks or {}, {}
   for _, hook in ipairs(self.hooks) do
-    for _, event in ipairs(hook.on) do self.asks[event] = true end
+    for event in pairs(events.heard(hook.on)) do self.asks[event] = true end
   end
   if started then write_lines(started.lines) end
   if before then before:close() end
