@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,20 +13,11 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include "core/architecture.h"
 #include "core/confine.h"
 
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCHITECTURE AUDIT_ARCH_RISCV64
-#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
-#define ARCHITECTURE AUDIT_ARCH_PPC64LE
-#elif defined(__s390x__)
-#define ARCHITECTURE AUDIT_ARCH_S390X
-#else
-#error "name this architecture's AUDIT_ARCH_"
+#ifndef SECCOMP_ARCHITECTURE
+#error "name this architecture in core/architecture.h"
 #endif
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -103,7 +93,7 @@ static int filter_calls(void)
 {
 	struct sock_filter filter[] = {
 	    LOAD(arch),
-	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SECCOMP_ARCHITECTURE, 1, 0),
 	    REFUSE,
 	    LOAD(nr),
 	    ALLOW(SYS_brk),

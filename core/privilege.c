@@ -2,13 +2,13 @@
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "core/architecture.h"
 #include "core/privilege.h"
 
 static const char *const names[] = {
@@ -129,18 +129,6 @@ int privilege_drop(uint64_t keep, uint64_t *kept)
 	return 0;
 }
 
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCHITECTURE AUDIT_ARCH_RISCV64
-#elif defined(__s390x__)
-#define ARCHITECTURE AUDIT_ARCH_S390X
-#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define ARCHITECTURE AUDIT_ARCH_PPC64LE
-#endif
-
 static const int refused[] = {
     /* other programs and other processes' memory */
     SYS_execve,
@@ -201,7 +189,7 @@ static const int refused[] = {
 
 #define REFUSED_COUNT (sizeof(refused) / sizeof(*refused))
 
-#ifdef ARCHITECTURE
+#ifdef SECCOMP_ARCHITECTURE
 static struct sock_filter *compare(struct sock_filter *at, __u32 jump, __u32 value, __u32 verdict)
 {
 	*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | jump | BPF_K, value, 0, 1);
@@ -217,7 +205,7 @@ int privilege_refuse_calls(unsigned int *count)
 
 	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					     offsetof(struct seccomp_data, arch));
-	*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
+	*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SECCOMP_ARCHITECTURE, 1, 0);
 	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	*at++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					     offsetof(struct seccomp_data, nr));
