@@ -7,6 +7,7 @@ local core = require "bpf.core"
 local uv = require "luv"
 local attaching = require "bpfd.attaching"
 local change_hooks = require "bpfd.change_hooks"
+local engine_choice = require "bpfd.engine_choice"
 local judging = require "bpfd.judging"
 local loading = require "bpfd.loading"
 local tree = require "bpfd.tree"
@@ -74,10 +75,9 @@ local function build_somehow(job)
     local good, err, hook, culprit = build(job)
     if good then return true end
     drop_loaded(job)
-    if err.code ~= "EOPNOTSUPP" or not hook or not hook.engines or #hook.engines < 2 then
+    if err.code ~= "EOPNOTSUPP" or not hook or not hook.engines or not engine_choice.turn(hook) then
       return nil, err, culprit
     end
-    table.remove(hook.engines, 1)
   end
 end
 

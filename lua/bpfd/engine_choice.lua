@@ -13,6 +13,18 @@ local function wanted_engine(hook)
   return shares and "freplace" or hook.settings.engine
 end
 
+-- From the first on that this kernel has. Those after it are looked at when they are due: whether a
+-- kernel takes extension programs is found out by loading and attaching one.
+local function usable(names, first, kind)
+  local refusal
+  for at = first, #names do
+    local good, err = bpf.chain.engine(names[at]).available(kind)
+    if good then return table.move(names, at, #names, 1, {}) end
+    refusal = refusal or err
+  end
+  return nil, refusal
+end
+
 --- Which engines to try for what is added, in order. A hook keeps what runs on it.
 ---@param dirs table
 ---@param hook bpfd.touched_hook
@@ -26,13 +38,19 @@ function engine_choice.engines(dirs, hook)
     and shared_chain.forbids(hook.settings, hook.attach.iface, state)
   if forbidden then return nil, forbidden end
   local wanted <const> = wanted_engine(hook)
-  local usable, refusal = {}, nil
-  for _, name in ipairs(wanted == "auto" and { "fuse", "freplace" } or { wanted }) do
-    local good, err = bpf.chain.engine(name).available(kind)
-    if good then usable[#usable + 1] = name else refusal = refusal or err end
-  end
-  if #usable > 0 then return usable end
+  local names <const>, refusal = usable(wanted == "auto" and { "fuse", "freplace" } or { wanted },
+    1, kind)
+  if names then return names end
   return nil, refusal:because(("choosing the engine %s"):format(wanted))
+end
+
+--- Turns to the next engine, where there is one that this kernel has.
+---@param hook bpfd.touched_hook
+---@return boolean turned
+function engine_choice.turn(hook)
+  local names <const> = usable(hook.engines, 2, hook.attach.type)
+  hook.engines = names or hook.engines
+  return names ~= nil
 end
 
 --- Adds to the manifest of a hook's new chain who shares it. Who shared a chain before shares it
