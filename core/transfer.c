@@ -459,6 +459,8 @@ int transfer_resolve(const char *base, const char *text, struct transfer_address
 
 void transfer_free_address(struct transfer_address *address)
 {
+	if (!curl.curl_free) /* without the library there are no addresses */
+		return;
 	curl.curl_free(address->url);
 	curl.curl_free(address->scheme);
 	curl.curl_free(address->host);

@@ -284,6 +284,21 @@ describe("the registry client", function()
     assert.is_truthy(fails(lacking:manifest()).message:find("none.pem", 1, true))
   end)
 
+  it("says that there is no libcurl, whatever was to be done with it", function()
+    local hidden = directory .. "/hidden"
+    assert(uv.fs_mkdir(hidden, 448))
+    for _, name in ipairs { "libcurl.so.4", "libcurl-gnutls.so.4" } do
+      write(hidden .. "/" .. name, "no library")
+    end
+    local result = process.run({ "lua5.4", "-e", [[
+      local transfer = require("bpf.core").transfer
+      print(select(2, transfer.open()).message)
+      print(select(2, transfer.resolve(nil, "https://example.net/")).message)
+    ]] }, { env = { LD_LIBRARY_PATH = hidden } })
+    assert.same({ 0, "", ("libcurl is not installed (libcurl.so.4)\n"):rep(2) },
+      { result.exit, result.stderr, result.stdout })
+  end)
+
   it("refuses option names that it does not know", function()
     local reference = bpf.registry.parse "x"
     assert.has_error(function() bpf.registry.open { reference = reference, setings = {} } end,
