@@ -4,6 +4,7 @@ local bpf = require "bpf"
 local core = require "bpf.core"
 local process = require "spec.support.process"
 local http_server = require "spec.support.http_server"
+local make_certificates = require("spec.support.registry").make_certificates
 
 local directory <const> = ("/tmp/bpfd-spec-%d-failures"):format(uv.os_getpid())
 local MANIFEST <const> = '{"schemaVersion":2,'
@@ -32,6 +33,7 @@ describe("the registry client, where a server misbehaves,", function()
 
   setup(function()
     assert(uv.fs_mkdir(directory, 448))
+    make_certificates(directory)
     servers = {}
   end)
 
@@ -52,7 +54,7 @@ describe("the registry client, where a server misbehaves,", function()
 
   local function open(server, options)
     options = options or {}
-    options.reference = assert(bpf.registry.parse(server.host .. "/x:1"))
+    options.reference = options.reference or assert(bpf.registry.parse(server.host .. "/x:1"))
     options.settings = options.settings or server.settings
     options.wait = function(seconds) waits[#waits + 1] = seconds end
     return assert(bpf.registry.open(options))
@@ -88,9 +90,16 @@ describe("the registry client, where a server misbehaves,", function()
     return list
   end
 
+  -- A session that speaks TLS to a server, and to another at another name.
+  local function open_secure(server, port, settings)
+    settings["127.0.0.1:" .. port] = { ca = directory .. "/ca.pem" }
+    return open(server, { reference = assert(bpf.registry.parse(("127.0.0.1:%d/x:1"):format(port))),
+      settings = { registries = settings }, credentials = alice })
+  end
+
   describe("asking who we are,", function()
     local token_service <const> = [[
-      local realm = 'http://' .. %s
+      local realm = %s
       return function(request, count)
         if request.path:find "^/token" then return { body = %s } end
         if request.headers.authorization == "Bearer good" then return manifest end
@@ -100,8 +109,7 @@ describe("the registry client, where a server misbehaves,", function()
     ]]
 
     local function with_token(answer, host)
-      return serve(token_service:format(host or "request_host", answer)
-        :gsub("request_host", "(...)"))
+      return serve(token_service:format("'http://' .. " .. (host or "(...)"), answer))
     end
 
     it("gets a token for what it wants to do and shows it", function()
@@ -167,6 +175,36 @@ describe("the registry client, where a server misbehaves,", function()
       local session <close> = open(server)
       assert.matches("localhost:9 is to be asked by plain HTTP, which the configuration does not",
         fails("EPROTONOSUPPORT", session:manifest()))
+    end)
+
+    it("gives the password to a token service on another host, by TLS only", function()
+      local service = serve [[return function(request)
+        local is_alice = request.headers.authorization == "Basic YWxpY2U6c2VjcmV0"
+        return is_alice and { body = '{"token":"good"}' } or { status = 401 }
+      end]]
+      local secure_port = service:add_tls(directory)
+      local function ask(realm)
+        local server = serve(token_service:format(realm, "nil"))
+        local session = open_secure(server, server:add_tls(directory),
+          { ["localhost:" .. secure_port] = { ca = directory .. "/ca.pem" } })
+        return server, session
+      end
+      local server, session = ask(("'https://localhost:%d'"):format(secure_port))
+      assert.equal(MANIFEST, assert(session:manifest()).bytes)
+      session:close()
+      local shown = {}
+      for place, request in ipairs(server:requests()) do
+        shown[place] = request.headers.authorization or "nothing"
+      end
+      assert.same({ "nothing", "Bearer good" }, shown)
+      assert.equal(1, #service:requests())
+
+      server, session = ask(("'http://localhost:%d'"):format(service.port))
+      assert.matches("localhost:%d+ is to be asked by plain HTTP",
+        fails("EPROTONOSUPPORT", session:manifest()))
+      session:close()
+      assert.equal(1, #server:requests())
+      assert.equal(1, #service:requests())
     end)
 
     it("takes no challenge from where a redirect has led", function()
@@ -252,6 +290,25 @@ describe("the registry client, where a server misbehaves,", function()
         assert.equal("", read(path))
       end
       assert.same({}, other:requests())
+    end)
+
+    it("from TLS to plain HTTP is followed only where configured, without password", function()
+      local other = serve "return give"
+      local server = serve(([[return function(request)
+        if request.headers.authorization then
+          return { status = 307, headers = { Location = "%s/elsewhere" } }
+        end
+        return { status = 401, headers = { ["WWW-Authenticate"] = 'Basic realm="x"' } }
+      end]]):format(other.url))
+      local port = server:add_tls(directory)
+      local session <close> = open_secure(server, port, {})
+      assert.matches("127.0.0.1:%d+ is to be asked by plain HTTP",
+        fails("EPROTONOSUPPORT", session:blob(digest, #blob, new_path())))
+      assert.same({}, other:requests())
+      local trusting <close> = open_secure(server, port, { [other.host] = { plain_http = true } })
+      assert(trusting:blob(digest, #blob, new_path()))
+      assert.equal(1, #other:requests())
+      assert.is_nil(other:requests()[1].headers.authorization)
     end)
 
     it("for ever is given up", function()

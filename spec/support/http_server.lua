@@ -142,10 +142,26 @@ function http_server:requests()
   return list
 end
 
+---Has it answer by TLS as well, with server.pem and server.key of a directory.
+---@param directory string  as spec.support.registry's make_certificates leaves it
+---@return integer port  of 127.0.0.1
+function http_server:add_tls(directory)
+  local support <const> = require "spec.support.registry"
+  local port <const> = support.free_port()
+  self.tls = process.start({ "socat",
+    ("OPENSSL-LISTEN:%d,bind=127.0.0.1,reuseaddr,fork,verify=0,cert=%s,key=%s"):format(port,
+      directory .. "/server.pem", directory .. "/server.key"),
+    "TCP:" .. self.host }, { output = self.path .. ".tls" })
+  assert(process.eventually(function() return support.listens(port) end), "socat does not listen")
+  return port
+end
+
 function http_server:close()
-  self.process:signal "sigkill"
-  self.process:wait()
-  for _, suffix in ipairs { "", ".log", ".out" } do os.remove(self.path .. suffix) end
+  for _, each in ipairs { self.process, self.tls } do
+    each:signal "sigkill"
+    each:wait()
+  end
+  for _, suffix in ipairs { "", ".log", ".out", ".tls" } do os.remove(self.path .. suffix) end
 end
 
 if ... == "spec.support.http_server" then return http_server end

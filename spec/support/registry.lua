@@ -69,10 +69,12 @@ local function configuration(self, options)
   return table.concat(lines, "\n") .. "\n"
 end
 
-local function listens(self)
+---Whether somebody listens there.
+---@param port integer
+function registry.listens(port)
   local answered
   local socket = uv.new_tcp()
-  socket:connect("127.0.0.1", self.port, function(err)
+  socket:connect("127.0.0.1", port, function(err)
     answered = err == nil
     socket:close()
   end)
@@ -106,7 +108,9 @@ function registry.start(options)
   self.settings = { registries = { [self.host] = { plain_http = not options.tls, ca = self.ca } } }
   self.process = process.start({ "docker-registry", "serve", directory .. "/config.yml" },
     { output = directory .. "/log" })
-  process.eventually(function() return not self.process:alive() or listens(self) end, 20000)
+  process.eventually(function()
+    return not self.process:alive() or registry.listens(self.port)
+  end, 20000)
   if not self.process:alive() then
     local file <close> = assert(io.open(directory .. "/log"))
     error("docker-registry does not start:\n" .. file:read "a", 2)
