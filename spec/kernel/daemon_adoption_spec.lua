@@ -42,6 +42,12 @@ describe("a daemon that starts again", function()
       "late1", "index", "78" }
   end
 
+  local function load_tcx_if_any()
+    if not bpf.features.type "tcx" then return end
+    assert(rpc.load(served, { name = "count_tc",
+      attach = { type = "tcx", iface = "late0", direction = "ingress", priority = 1 } }))
+  end
+
   for _, ending in ipairs { "stop", "kill" } do
     it("knows after a " .. ending .. " all that runs, and changes it without the object file",
       function()
@@ -162,10 +168,7 @@ describe("a daemon that starts again", function()
       assert(rpc.load(served, { name = "count_" .. kind, attach = { type = kind, iface = "veth7",
         netns = other.name, priority = 1, direction = kind == "tc" and "ingress" or nil } }))
     end
-    if bpf.features.type "tcx" then
-      assert(rpc.load(served, { name = "count_tc",
-        attach = { type = "tcx", iface = "late0", direction = "ingress", priority = 1 } }))
-    end
+    load_tcx_if_any()
     pair.near:check { "ip", "link", "del", "late0" }
     other:close()
     -- what was on its own interfaces goes at once; of other namespaces it hears nothing
@@ -182,8 +185,7 @@ describe("a daemon that starts again", function()
     local empty = residue.scan(served)
     add_interface()
     assert(rpc.load_xdp(served, "late0", 1))
-    assert(rpc.load(served, { name = "count_tc",
-      attach = { type = "tcx", iface = "late0", direction = "ingress", priority = 1 } }))
+    load_tcx_if_any()
     served:kill()
     pair.near:check { "ip", "link", "del", "late0" }
     add_interface() -- with the same number: nothing of ours runs on this one

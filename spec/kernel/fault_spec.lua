@@ -179,6 +179,8 @@ describe("when a call fails or is the last", function()
   for _, operation in ipairs(operations) do
     for _, mode in ipairs(MODES) do
       it(("of a %s (%s), nothing is lost and nothing left"):format(operation[1], mode), function()
+        local good_type, missing = bpf.features.type(operation.attach.type)
+        if not good_type then return pending(missing.message) end
         local beside = operation.beside and assert(load(operation, 60)).id
         local before = rpc.masked(residue.scan(served))
         local count = try(operation, "count").calls
