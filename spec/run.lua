@@ -6,7 +6,7 @@
 local uv = require "luv"
 local results_form = require "spec.support.results_form"
 
-local SECONDS_PER_FILE <const> = tonumber(os.getenv "SPEC_SECONDS") or 300
+local SECONDS_PER_FILE <const> = tonumber(os.getenv "SPEC_SECONDS") or 900
 -- a kernel may have to be fetched first
 local SECONDS_OF_SMOKE <const> = 1200
 
