@@ -207,6 +207,13 @@ describe("the registry client, where a server misbehaves,", function()
       assert.equal(1, #service:requests())
     end)
 
+    it("takes no token service that is not of the web", function()
+      local server = serve(token_service:format("'file://'", "nil"))
+      local session <close> = open(server, { credentials = alice })
+      assert.matches("file:///token.* is no address that is followed",
+        fails("EPROTONOSUPPORT", session:manifest()))
+    end)
+
     it("takes no challenge from where a redirect has led", function()
       local other = serve [[return function()
         return { status = 401, headers = { ["WWW-Authenticate"] = 'Basic realm="x"' } }

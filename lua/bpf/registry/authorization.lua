@@ -88,7 +88,8 @@ end
 -- The password for a token service, if it may have it.
 local function password_for(self, realm, registry)
   if not self.credentials then return nil end
-  if registry.scheme == "http" and realm.host:lower() ~= registry.host:lower() then
+  local host <const> = realm.host and realm.host:lower()
+  if registry.scheme == "http" and host and host ~= registry.host:lower() then
     return refuse("EACCES", ("the registry is asked by plain HTTP and sends the password to "
       .. "another host, %s; it stays here"):format(realm.host))
   end
