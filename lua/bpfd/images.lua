@@ -90,18 +90,19 @@ end
 
 local function pull_options(daemon, wish)
   return { reference = wish.reference, policy = wish.policy, credentials = wish.credentials,
-    object_size = wish.object_size, keep = images.kept(daemon), size = daemon.config.images.size,
+    object_size = wish.object_size, size = daemon.config.images.size,
     settings = { registries = daemon.config.registries, timeout = daemon.config.images.timeout } }
 end
 
 -- In a job.
-local function run_pull(wish, options, progress)
+local function run_pull(wish, options, progress, ask)
   local store, err = require("bpf.image.store").open(wish.store)
   if not store then return nil, err end
   options.store = store
   options.rules, err = require("bpf.image.signature").rules(wish.signatures)
   if not options.rules then return nil, err end
   options.progress = function(done, total) progress("pull", done, total) end
+  options.keep = function() return ask "kept" end
   local image
   image, err = require("bpf.image.pull").run(options)
   if not image then return nil, err end
@@ -112,8 +113,9 @@ end
 local function pull_in_turn(daemon, request, wish)
   local held <close> = lock.hold { "image:" .. wish.reference:text() } -- luacheck: ignore held
   local options <const> = pull_options(daemon, wish)
-  local image, err = request:run(function(progress) return run_pull(wish, options, progress) end,
-    {}, nil, "pull")
+  local image, err = request:run(function(progress, ask)
+    return run_pull(wish, options, progress, ask)
+  end, {}, function() return json.object(images.kept(daemon)) end, "pull")
   if image and image.fetched then
     log.info("%s is pulled, %s, for user %d", wish.reference:text(), image.digest, request.peer.uid)
   end

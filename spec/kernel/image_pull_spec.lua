@@ -61,12 +61,12 @@ describe("a pull that takes a while", function()
 
   local function url() return slow.host .. "/any/slow:1" end
 
-  local function partial() return bpfd.state_dir .. "/images/partial" end
+  local function partial(of) return (of or bpfd).state_dir .. "/images/partial" end
 
   -- What is there of the layer so far.
-  local function got()
-    for _, name in ipairs(core.system.list(partial()) or {}) do
-      local facts = name:find "^sha256:" and core.system.facts(partial() .. "/" .. name)
+  local function got(of)
+    for _, name in ipairs(core.system.list(partial(of)) or {}) do
+      local facts = name:find "^sha256:" and core.system.facts(partial(of) .. "/" .. name)
       if facts and facts.size > 0 then return facts.size end
     end
     return nil
@@ -300,5 +300,25 @@ describe("a pull that takes a while", function()
     end)
     other:close()
     assert(ok, failure)
+  end)
+
+  it("keeps what a program needs that was loaded while it went on", function()
+    local other <close> = daemon.start { config = ([[return { registries = { ["%s"] =
+      { plain_http = true } }, images = { size = "1MiB" } }]]):format(slow.host) }
+    oci.put(layout, "any/slow:9", { labels = { ["io.ebpf.programs"] = '{"accept":"tc"}' },
+      layers = { oci.layer { { name = "accept.o", data = read(ACCEPT) } } } })
+    local small <const> = slow.host .. "/any/slow:9"
+    other:check("pull-bytecode", "-i", small)
+    local pull = process.start({ bpfctl.path, "--socket", other.socket, "pull-bytecode", "-i",
+      url() }, { output = directory .. "/output" })
+    assert(process.eventually(function()
+      return got(other) and got(other) > 300000
+    end, 20000))
+    other:check("load-from-image", "-i", small, "tc", "-d", "ingress", "-i", "lo", "-p", "50")
+    assert.is_true(pull:alive())
+    assert.equal(0, pull:wait())
+    local list = other:check("-q", "image", "list")
+    rpc.unload_all(other)
+    assert.equal(("%s\n%s\n"):format(url(), small), list)
   end)
 end)

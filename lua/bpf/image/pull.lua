@@ -29,7 +29,8 @@ local SPARE <const> = 600 -- seconds that blobs without an image are left to who
 ---@field object_size integer?                          most bytes of an object
 ---@field platform bpf.registry.platform?               this machine's when left out
 ---@field progress (fun(done: integer, total: integer))?  bytes of the layer
----@field keep table<string, boolean>?                  digests of images that must stay
+---@field keep (fun(): table<string, any>?, bpf.error?)?  digests and names of images that must
+---  stay; asked when all has come, which may take its time
 ---@field size integer?                                 most bytes of the store
 
 -- What the store has is taken only when all of it is sound and signed as the rules want.
@@ -175,10 +176,20 @@ end
 
 -- What must stay: what the caller says, and what has just come.
 local function kept(options, image)
+  local told, err = {}, nil
+  if options.keep then told, err = options.keep() end
+  if not told then return nil, err end
   local keep = {}
-  for digest in pairs(options.keep or {}) do keep[digest] = true end
+  for which in pairs(told) do keep[which] = true end
   if image then keep[image.digest] = true end
   return keep
+end
+
+local function tidy(options, image, refused)
+  local keep, err = kept(options, image)
+  if not keep then return nil, err end
+  return prune.run(options.store, { keep = keep, size = options.size, nameless = true,
+    spare = SPARE, refused = refused })
 end
 
 -- What came of a refused image goes; what can be resumed stays.
@@ -190,10 +201,7 @@ local function from_registry(options)
   local image
   image, err = fetch_and_name(self)
   options.store.received = nil
-  local pruned, failure = prune.run(options.store, {
-    keep = kept(options, image), size = options.size, nameless = true, spare = SPARE,
-    refused = not image and self.descriptor or nil,
-  })
+  local pruned, failure = tidy(options, image, not image and self.descriptor or nil)
   if not image then return nil, err end
   if not pruned then return nil, failure end
   image.fetched = true
