@@ -186,10 +186,12 @@ local function kept(options, image)
 end
 
 local function tidy(options, image, refused)
-  local keep, err = kept(options, image)
-  if not keep then return nil, err end
-  return prune.run(options.store, { keep = keep, size = options.size, nameless = true,
-    spare = SPARE, refused = refused })
+  return options.store:locked(function() -- for the lock one may wait, too
+    local keep, err = kept(options, image)
+    if not keep then return nil, err end
+    return prune.run(options.store, { keep = keep, size = options.size, nameless = true,
+      spare = SPARE, refused = refused })
+  end)
 end
 
 -- What came of a refused image goes; what can be resumed stays.
