@@ -257,6 +257,19 @@ static int wait_child(lua_State *L)
 	return 1;
 }
 
+/* limit_data(bytes) -> the limit before: of what this process may have in its own memory (-1: none)
+ */
+static int limit_data(lua_State *L)
+{
+	rlim_t before, wanted = (rlim_t)luaL_checkinteger(L, 1);
+	int err = process_limit_data(wanted, &before);
+
+	if (err)
+		return push_errno(L, err, "cannot limit memory");
+	lua_pushinteger(L, (lua_Integer)before);
+	return 1;
+}
+
 /* kill(pid, "KILL" | "TERM" | "check") -> true */
 static int kill_process(lua_State *L)
 {
@@ -479,6 +492,7 @@ static const luaL_Reg functions[] = {
     {"identity", identity},
     {"is_terminal", is_terminal},
     {"kill", kill_process},
+    {"limit_data", limit_data},
     {"leave", leave},
     {"list", list_directory},
     {"lock", lock},

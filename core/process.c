@@ -98,3 +98,20 @@ int process_wait(pid_t pid, int block, int *code, int *signal)
 	*signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1;
 	return 1;
 }
+
+int process_limit_data(rlim_t bytes, rlim_t *before)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)bytes;
+	(void)before;
+	return -EOPNOTSUPP;
+#else
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_DATA, &limit))
+		return -errno;
+	*before = limit.rlim_cur;
+	limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+	return setrlimit(RLIMIT_DATA, &limit) ? -errno : 0;
+#endif
+}

@@ -3,6 +3,7 @@
 #define CORE_PROCESS_H
 
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /*
@@ -17,5 +18,9 @@ pid_t process_fork(const int *keep, size_t count);
 /* Returns 1 and fills in how it ended, 0 if it still runs (never with block), -errno. One of
  * *code and *signal is -1. */
 int process_wait(pid_t pid, int block, int *code, int *signal);
+
+/* What this process may have of memory that is its own, until it says otherwise: allocations beyond
+ * fail. -EOPNOTSUPP with sanitizers, which end the process then. */
+int process_limit_data(rlim_t bytes, rlim_t *before);
 
 #endif

@@ -1,3 +1,4 @@
+local system = require("bpf.core").system
 local attach_check = require "bpf.attach"
 local chain_order = require "bpfd.chain_order"
 local declaration = require "bpf.declaration"
@@ -79,6 +80,17 @@ program "guard" {
       assert.is_nil(tostring(err):find "\n")
     end)
   end
+
+  it("that grows without end is refused, and the process may have memory as before", function()
+    local before = system.limit_data(-1)
+    if not before then return pending "sanitizers end a process that is refused memory" end
+    local text <const> = "\nlocal s = 'x' while true do s = s .. s end"
+    local programs, err = declaration.read(text, "web.lua")
+    assert.is_nil(programs)
+    assert.equal("web.lua:2: it needs more than 256 MiB", tostring(err))
+    assert.equal(before, system.limit_data(before))
+    assert.equal(300 << 20, #("x"):rep(300 << 20))
+  end)
 
   it("has patterns that take no time, whatever they are", function()
     for pattern, matched in pairs {

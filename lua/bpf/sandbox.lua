@@ -1,8 +1,12 @@
 -- Runs a Lua file that only describes something: no files, no modules, no end of its patience.
 
+local system = require("bpf.core").system
 local error_object = require "bpf.error"
 
 local sandbox = {}
+
+local MEMORY <const> = 256 << 20
+local PAGE <const> = 4096 -- at least
 
 local function copy(library, names)
   local result = {}
@@ -43,6 +47,28 @@ end
 ---@return string? text, bpf.error? err
 sandbox.read = read
 
+-- No hook sees how much one concatenation takes; so all of the process has an end meanwhile.
+local function with_limited_memory(f, ...)
+  local file <close> = io.open "/proc/self/statm"
+  local pages <const> = file and file:read("a"):match "%d+ %d+ %d+ %d+ %d+ (%d+)"
+  local before <const> = pages and system.limit_data(tonumber(pages) * PAGE + MEMORY)
+  local good, value = f(...)
+  if before then system.limit_data(before) end
+  return good, value
+end
+
+local function complaint_of(thread, value)
+  if value ~= "not enough memory" then return tostring(value) end
+  local level = 0
+  local where = debug.getinfo(thread, level, "Sl")
+  while where and where.currentline < 0 do
+    level = level + 1
+    where = debug.getinfo(thread, level, "Sl")
+  end
+  return ("%s:%d: it needs more than %d MiB"):format(where and where.short_src or "?",
+    where and where.currentline or 0, MEMORY >> 20)
+end
+
 --- What the text returns. It sees string, table and math, and may run that many instructions.
 ---@param text string
 ---@param name string  that messages call it
@@ -53,11 +79,15 @@ function sandbox.run_text(text, name, options)
   if not chunk then return nil, error_object.new { code = "EINVAL", message = complaint } end
   local thread = coroutine.create(chunk)
   debug.sethook(thread, function() error("it runs for too long", 2) end, "", options.instructions)
-  local good, value = coroutine.resume(thread)
+  local good, value = with_limited_memory(coroutine.resume, thread)
   if good and coroutine.status(thread) == "dead" then return value end
+  if error_object.is(value) then
+    coroutine.close(thread)
+    return nil, value
+  end
+  local message <const> = complaint_of(thread, value)
   coroutine.close(thread)
-  if error_object.is(value) then return nil, value end
-  return nil, error_object.new { code = "EINVAL", message = tostring(value) }
+  return nil, error_object.new { code = "EINVAL", message = message }
 end
 
 --- What the file returns, likewise.

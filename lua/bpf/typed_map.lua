@@ -124,7 +124,7 @@ local function explained(self, err, key)
   elseif err.code == "EPERM" then
     message = ("map %s was opened for reading only, or you may not write it"):format(info.name)
   elseif err.code == "EINVAL" and counted then
-    message = ("the entries of %s cannot be deleted: it is an %s"):format(info.name, info.type)
+    message = ("the entries of %s cannot be deleted: it is of type %s"):format(info.name, info.type)
     advice = "set them to 0"
   elseif err.code == "EEXIST" or err.code == "ENOENT" then
     message = ("map %s %s"):format(info.name,
