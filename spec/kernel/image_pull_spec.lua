@@ -314,7 +314,11 @@ describe("a pull that takes a while", function()
     assert(process.eventually(function()
       return got(other) and got(other) > 300000
     end, 20000))
-    other:check("load-from-image", "-i", small, "tc", "-d", "ingress", "-i", "lo", "-p", "50")
+    slow.process:signal "sigstop"
+    local result = other:bpfctl("load-from-image", "-i", small, "tc", "-d", "ingress", "-i", "lo",
+      "-p", "50")
+    slow.process:signal "sigcont"
+    assert.equal(0, result.exit, result.stderr)
     assert.is_true(pull:alive())
     assert.equal(0, pull:wait())
     local list = other:check("-q", "image", "list")
