@@ -135,8 +135,10 @@ local function work(self)
   if self.working then return end
   self.working = true
   loop.spawn(function()
+    local at_end <close> = setmetatable({}, { -- luacheck: ignore at_end
+      __close = function() self.working = false end,
+    })
     while next(self.gone) or next(self.renamed) or next(self.new) do take_turn(self) end
-    self.working = false
   end)
 end
 
