@@ -7,6 +7,9 @@ local tree = require "bpfd.tree"
 
 local chain_state = {}
 
+-- Manifests that are none, which no second look makes readable.
+local is_unreadable <const> = { ENOENT = true, EINVAL = true }
+
 ---@class bpfd.chain_state
 ---@field link table?       the hook's link
 ---@field severed_link table?  one whose interface is gone
@@ -68,7 +71,12 @@ function chain_state.read(dirs, hook_name, hook)
   local last = state.live or state.last or last_of(state.ids)
   if last and is_in(state.ids, last) then
     state.id = last
-    state.manifest = bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), last))
+    local err
+    state.manifest, err = bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), last))
+    -- a chain without members would be built in its place
+    if not state.manifest and state.live and not is_unreadable[err.code] then
+      error(err)
+    end
   end
   return look_for_shared(dirs, state, hook)
 end

@@ -27,9 +27,10 @@ local function is_dead(daemon, row)
     if link then link:close() end -- this is no job, which would end with it
     return state.live == nil
   end
-  local link <close> = bpf.link.open_pin(daemon.directories:program(row.id) .. "/link")
-  local info = link and link:info()
-  return info == nil or info.severed == true
+  local link <close>, err = bpf.link.open_pin(daemon.directories:program(row.id) .. "/link")
+  if not link then return err.code == "ENOENT" end
+  local info = link:info()
+  return info ~= nil and info.severed == true
 end
 
 local function rows_on(daemon, ifindex)

@@ -79,11 +79,17 @@ end
 
 --- The link of a hook, and what it runs: nil without a link; `severed` when the interface is gone.
 ---@return table? link, table? info
+--- Raises where the kernel does not tell: a chain that is taken for gone would be detached.
 function tree.hook_link(dirs, hook_name)
-  local link = bpf.link.open_pin(dirs:chain(hook_name) .. "/link")
-  if not link then return nil end
-  local info = link:info()
-  if info then info.severed = info.ifindex == 0 end
+  local link, err = bpf.link.open_pin(dirs:chain(hook_name) .. "/link")
+  if not link then
+    if err.code ~= "ENOENT" then error(err:because("opening the link of " .. hook_name)) end
+    return nil
+  end
+  local info
+  info, err = link:info()
+  if not info then error(err:because("asking for the link of " .. hook_name)) end
+  info.severed = info.ifindex == 0
   return link, info
 end
 
