@@ -5,7 +5,9 @@ local process = require "spec.support.process"
 local pty = {}
 pty.__index = pty
 
----@param command string    for the shell
+---The shell becomes the command: dash, which waits for it, would tell of a Ctrl-C that was the
+---command's to handle (script(1) takes the shell from $SHELL).
+---@param command string    one, for the shell
 ---@param env? table
 function pty.start(command, env)
   local self = setmetatable({ text = "", at = 1 }, pty)
@@ -14,7 +16,7 @@ function pty.start(command, env)
   for name, value in pairs(merged) do list[#list + 1] = name .. "=" .. value end
   self.input, self.output = uv.new_pipe(), uv.new_pipe()
   self.child = assert(uv.spawn("/usr/bin/script", {
-    args = { "-qfec", command, "/dev/null" }, env = list,
+    args = { "-qfec", "exec " .. command, "/dev/null" }, env = list,
     stdio = { self.input, self.output },
   }, function(code) self.status = code end))
   self.output:read_start(function(_, chunk) self.text = self.text .. (chunk or "") end)
