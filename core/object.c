@@ -278,6 +278,12 @@ static const char *known_as(enum bpf_prog_type type, enum bpf_attach_type attach
 	return libbpf_bpf_prog_type_str(type) ?: "foreign";
 }
 
+/* By its sound: an xdp program, an lsm program, a uprobe program. */
+static const char *article(const char *kind_name)
+{
+	return strchr("aeioxX", *kind_name) || !strcmp(kind_name, "lsm") ? "an" : "a";
+}
+
 static bool may_become(struct bpf_program *program, const struct kind *kind)
 {
 	enum bpf_prog_type type = bpf_program__type(program);
@@ -349,18 +355,18 @@ int object__set_kind(struct object *self, const char *name, const char *kind_nam
 	const struct kind *kind = find_kind(kind_name);
 	int place = find_program(self, name, why);
 	struct bpf_program *program;
+	const char *is;
 
 	if (place < 0)
 		return place;
 	if (!kind)
 		return diagnostic__fail(why, -EINVAL, "there is no kind of program %s", kind_name);
 	program = self->programs[place].program;
+	is = known_as(bpf_program__type(program), bpf_program__expected_attach_type(program));
 	if (!may_become(program, kind))
-		return diagnostic__fail(why, -EINVAL, "%s is a %s program (section %s), not %s",
-					name,
-					known_as(bpf_program__type(program),
-						 bpf_program__expected_attach_type(program)),
-					bpf_program__section_name(program), kind_name);
+		return diagnostic__fail(why, -EINVAL, "%s is %s %s program (section %s), not %s",
+					name, article(is), is, bpf_program__section_name(program),
+					kind_name);
 	if (kind->type == BPF_PROG_TYPE_EXT) { /* fragments are the target's affair */
 		bpf_program__set_flags(program, bpf_program__flags(program) & ~BPF_F_XDP_HAS_FRAGS);
 		if (bpf_program__type(program) != BPF_PROG_TYPE_EXT)

@@ -194,7 +194,7 @@ describe("a program that traces the kernel", function()
   end)
 
   it("is refused as what its section says it is not", function()
-    assert_refused(1, "on_frame is a xdp program", "on_frame", "tracepoint", "-t",
+    assert_refused(1, "on_frame is an xdp program", "on_frame", "tracepoint", "-t",
       probe.tracepoint)
     assert_refused(1, "on_fexit is a fexit program", "on_fexit", "tracepoint", "-t",
       probe.tracepoint)
