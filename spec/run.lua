@@ -68,6 +68,16 @@ end
 
 local totals = { passed = 0, failed = 0, skipped = 0 }
 local told_to = os.getenv "SPEC_RESULTS" and assert(io.open(os.getenv "SPEC_RESULTS", "a"))
+if told_to then told_to:setvbuf "line" end -- it may be the same stream as the lines for people
+local AT_ONCE <const> = tonumber(os.getenv "SPEC_JOBS") or #uv.cpu_info()
+
+-- Where files run one after the other, each is named when it begins: then a run that is stopped
+-- has told in which.
+local function announce(file)
+  if AT_ONCE > 1 then return end
+  io.write(("%-52s "):format(file))
+  io.flush()
+end
 
 local function indent(text)
   return "      " .. text:gsub("%s+$", ""):gsub("\n", "\n      ")
@@ -78,14 +88,15 @@ local function tell(file, results, output, milliseconds)
   for _, result in ipairs(results) do
     counts[result.status] = counts[result.status] + 1
     totals[result.status] = totals[result.status] + 1
-    if told_to then told_to:write(results_form.line(result)) end
   end
-  local line = ("%-52s %3d passed"):format(file, counts.passed)
+  local line = ("%3d passed"):format(counts.passed)
+  if AT_ONCE > 1 then line = ("%-52s "):format(file) .. line end
   for _, status in ipairs { "failed", "skipped" } do
     if counts[status] > 0 then line = ("%s, %d %s"):format(line, counts[status], status) end
   end
   print(("%s  (%.1f s)"):format(line, milliseconds / 1000))
   for _, result in ipairs(results) do
+    if told_to then told_to:write(results_form.line(result)) end
     if result.status ~= "passed" then
       print(("    %s: %s"):format(result.status, result.name))
       print(indent(result.message or ""))
@@ -120,6 +131,7 @@ local function leftovers(pid)
 end
 
 local function run_job(job, done)
+  announce(job.name)
   local results_path, output_path = os.tmpname(), os.tmpname()
   local output = assert(uv.fs_open(output_path, "w", tonumber("600", 8)))
   local environment = { "SPEC_RESULTS=" .. results_path }
@@ -168,7 +180,7 @@ local function start_next()
 end
 
 io.stdout:setvbuf "line"
-for _ = 1, tonumber(os.getenv "SPEC_JOBS") or #uv.cpu_info() do start_next() end
+for _ = 1, AT_ONCE do start_next() end
 uv.run()
 if told_to then told_to:write(results_form.line { status = "complete", name = "" }):close() end
 local ran_none = totals.passed + totals.failed + totals.skipped == 0

@@ -53,3 +53,44 @@ describe("The test VM", function()
     assert.matches("sysrq", result.stderr)
   end)
 end)
+
+describe("The matrix", function()
+  local told <const> = [[echo "spec/kernel/a_spec.lua    3 passed, 1 skipped  (0.1 s)"; ]]
+  local row <const> = "\nspec/kernel/a_spec.lua +3, 1 skipped\n"
+  local output
+
+  before_each(function() output = os.tmpname() end)
+  after_each(function() os.remove(output) end)
+
+  local function printed()
+    local file <close> = assert(io.open(output))
+    return file:read "a"
+  end
+
+  local function matrix(command, ...)
+    return process.start({ "lua5.4", "scripts/vm/matrix.lua", command, ... }, { output = output })
+  end
+
+  it("ends with a table", function()
+    local ran = matrix(told .. "echo 3 passed, 0 failed, 1 skipped", kernel)
+    assert.equal(0, ran:wait(240000), printed())
+    assert.matches("\npassed +kernel " .. kernel .. row .. "all +3, 1 skipped\nexit status +0\n",
+      printed())
+  end)
+
+  it("fails where a kernel came to no end, and tells how far it came", function()
+    local ran = matrix(told .. "echo o >/proc/sysrq-trigger; sleep 60", kernel)
+    assert.equal(1, ran:wait(240000), printed())
+    assert.matches(row .. "all +not done\nexit status +125\n", printed())
+  end)
+
+  it("tells what it knows as it comes, and in its table when it is stopped", function()
+    local ran = matrix(told .. "printf spec/kernel/b_spec.lua; exec tail -f /dev/null", kernel,
+      kernel)
+    assert(process.eventually(function() return printed():find "a_spec" end, 240000))
+    ran:signal "sigterm"
+    assert.equal(1, ran:wait(60000), printed())
+    assert.matches("\n  spec/kernel/b_spec.lua", printed())
+    assert.matches(row:gsub("\n$", " .*\n") .. "all +not done .*stopped by SIGTERM\n$", printed())
+  end)
+end)
