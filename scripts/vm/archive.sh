@@ -1,6 +1,6 @@
-# archive.sh, read by scripts here that have set `cache` and `unavailable`: `apt TOOL ...` asks the archive that this machine
-# already trusts, with the suites that carry other versions, and package lists and a cache of its own.
-private=$cache/apt
+# archive.sh, read by scripts here that have set `cache`, `suites` and `unavailable`: `apt TOOL ...` asks the archive that this
+# machine already trusts, for those suites, with package lists and a cache of their own.
+private=$cache/apt-$(echo "$suites" | tr ' ' -)
 mkdir -p "$private/lists/partial" "$private/archives/partial"
 chmod 755 "$cache" "$private"
 
@@ -14,7 +14,7 @@ targets=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(LABEL) $(CREA
 		[ "$kind $component" = "Packages main" ] || continue
 		case $label in
 		Debian | "Debian Backports")
-			for suite in bookworm bookworm-backports trixie trixie-backports; do
+			for suite in $suites; do
 				echo "deb [signed-by=$keyring] $uri $suite main"
 			done
 			;;

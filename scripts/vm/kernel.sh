@@ -31,6 +31,7 @@ if [ -e "$kernel/release" ]; then
 	exit 0
 fi
 
+suites="bookworm bookworm-backports trixie trixie-backports"
 . "$(dirname "$0")/archive.sh"
 pattern="^linux-image-$(echo "$series" | sed 's/\./\\./g')\\.[^ ]*-amd64\$"
 image=$(apt apt-cache pkgnames linux-image- | grep -E "$pattern" |

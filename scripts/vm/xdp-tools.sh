@@ -1,6 +1,6 @@
 #!/bin/sh
-# xdp-tools.sh [SUITE]: fetches a Debian suite's xdp-tools (trixie) with the libraries that they want, and prints the path of
-# an xdp-loader that runs with them on this machine. Nothing is installed; the second call is free.
+# xdp-tools.sh [SUITE]: fetches a Debian suite's xdp-tools (trixie, forky) with the libraries that they want, and prints the
+# path of an xdp-loader that runs with them on this machine. Nothing is installed; the second call is free.
 set -eu
 
 suite=${1:-trixie}
@@ -19,6 +19,7 @@ unavailable() {
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
+suites=$suite
 . "$(dirname "$0")/archive.sh"
 
 packages="xdp-tools libxdp1 libbpf1 libelf1t64 zlib1g libpcap0.8t64 libc6 libzstd1 libdbus-1-3 libsystemd0 libcap2

@@ -22,7 +22,8 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
   setup(function()
     pair = namespace.pair "veth0"
     served = daemon.start { namespace = pair.near,
-      config = 'return { interfaces = { ["*"] = { libxdp = "share" } } }' }
+      config = ('return { interfaces = { ["*"] = { libxdp = "share", dispatcher_version = %d } } }')
+        :format(xdp_loader.own_version(pair.near, "veth0")) }
     fusing = daemon.start { namespace = pair.near }
   end)
 

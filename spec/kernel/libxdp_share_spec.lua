@@ -1,6 +1,4 @@
 -- Chains that bpfd begins as libxdp's, and what becomes of them: other hands, restarts, lost pins.
-local core = require "bpf.core"
-local bpf = require "bpf"
 local daemon = require "spec.support.daemon"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
@@ -16,12 +14,21 @@ describe("a chain that bpfd shares with libxdp from the start", function()
     return
   end
 
-  local pair, served
+  local pair, served, version
+
+  -- A daemon whose dispatchers xdp-loader understands, unless told otherwise.
+  local function serve(settings, options)
+    options = options or {}
+    options.namespace = pair.near
+    options.config = ('return { interfaces = { ["*"] = { dispatcher_version = %d, %s } } }'):format(
+      options.version or version, settings)
+    return daemon.start(options)
+  end
 
   setup(function()
     pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near,
-      config = 'return { interfaces = { ["*"] = { engine = "freplace" } } }' }
+    version = xdp_loader.own_version(pair.near, "veth0")
+    served = serve 'engine = "freplace"'
   end)
 
   teardown(function()
@@ -61,13 +68,7 @@ describe("a chain that bpfd shares with libxdp from the start", function()
     return process.eventually(function() return served:log_text():find(words, 1, true) end, 5000)
   end
 
-  local function live_version(one)
-    local home <close> = assert(core.system.open "/proc/self/ns/net")
-    support.enter((one or served).options.namespace)
-    local running = require("bpf.chain.libxdp").read(bpf.network.index "veth0")
-    assert(bpf.network.enter(home:fd()))
-    return running and running.version
-  end
+  local function live_version() return xdp_loader.live_version(pair.near, "veth0") end
 
   it("shows in xdp-loader status, which can add to it and take its own away", function()
     local first, second = load(10), load(30)
@@ -220,16 +221,15 @@ describe("a chain that bpfd shares with libxdp from the start", function()
   end)
 
   it("is joined by another bpfd in the version that it has, and both follow", function()
-    local other <close> = daemon.start { namespace = pair.near, config = [[return {
-      interfaces = { veth0 = { libxdp = "share", dispatcher_version = 3 } } }]] }
+    local other <close> = serve('libxdp = "share"', { version = 5 - version })
     local theirs = assert(rpc.load_xdp(other, "veth0", 20))
-    assert.equal(3, live_version())
+    assert.equal(5 - version, live_version())
     local ours = load(10)
-    assert.equal(3, live_version())
+    assert.equal(5 - version, live_version())
     assert.same({ ours.id, theirs.id }, rpc.chain(other, { iface = "veth0" }), other:log_text())
     namespace.send(pair, 5)
     assert.same({ 5, 5 }, { rpc.hits(ours), rpc.hits(theirs) })
-    -- no xdp-tools before 1.6 touches it
+    -- no xdp-tools touches another's version
     local result = xdp_loader.try_load(pair.near, "veth0", {})
     assert.not_equal(0, result.exit)
     assert(rpc.call(other, "program.unload", { id = theirs.id }))
@@ -239,8 +239,7 @@ describe("a chain that bpfd shares with libxdp from the start", function()
   end)
 
   it("is bpfd's alone where the configuration says so", function()
-    local alone <close> = daemon.start { namespace = pair.near, config = [[return {
-      interfaces = { veth0 = { libxdp = "never", engine = "freplace" } } }]] }
+    local alone <close> = serve 'libxdp = "never", engine = "freplace"'
     local ours = assert(rpc.load_xdp(alone, "veth0", 10))
     assert.equal("freplace", ours.attach.engine)
     assert.equal("", xdp_loader.pins())
@@ -254,8 +253,7 @@ describe("a chain that bpfd shares with libxdp from the start", function()
     local place <const> = "/sys/fs/bpf/bpfd-spec-elsewhere"
     process.check { "mkdir", "-p", place }
     local env <const> = { LIBXDP_BPFFS = place }
-    local elsewhere <close> = daemon.start { namespace = pair.near, env = env,
-      config = 'return { interfaces = { veth0 = { libxdp = "share" } } }' }
+    local elsewhere <close> = serve('libxdp = "share"', { env = env })
     local ours = assert(rpc.load_xdp(elsewhere, "veth0", 10))
     local theirs = xdp_loader.load(pair.near, "veth0", { priority = 20, env = env })
     assert.same({ ours.id, theirs.id }, xdp_loader.ids(pair.near, "veth0", { env = env }))

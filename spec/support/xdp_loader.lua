@@ -1,6 +1,9 @@
 -- xdp-loader, the other one on a shared interface; BPFD_XDP_LOADER names one that is not installed.
 local bpf = require "bpf"
+local core = require "bpf.core"
+local libxdp = require "bpf.chain.libxdp"
 local process = require "spec.support.process"
+local support = require "spec.support.chain"
 local uv = require "luv"
 
 local xdp_loader = {}
@@ -123,6 +126,26 @@ function xdp_loader.ids(namespace, iface, options)
     ids[place] = member.id
   end
   return ids
+end
+
+---The version of the dispatcher that an interface runs; nil where there is none.
+---@return integer?
+function xdp_loader.live_version(namespace, iface)
+  local home <close> = assert(core.system.open "/proc/self/ns/net")
+  support.enter(namespace)
+  local running = libxdp.read(bpf.network.index(iface))
+  assert(bpf.network.enter(home:fd()))
+  return running and running.version
+end
+
+---The version of the dispatchers that this xdp-loader makes, and understands: 2 of xdp-tools 1.3 to
+---1.5, 3 of 1.6. Tried on an interface without programs.
+---@return integer
+function xdp_loader.own_version(namespace, iface)
+  xdp_loader.load(namespace, iface, {})
+  local version = assert(xdp_loader.live_version(namespace, iface))
+  xdp_loader.unload(namespace, iface)
+  return version
 end
 
 ---Takes all from an interface, as xdp-loader does, and where that does not know it, by hand: the
