@@ -3,6 +3,7 @@
 #include "bindings/namespaces.h"
 #include "core/privilege.h"
 #include "core/service.h"
+#include "core/signals.h"
 
 /* notify(state) -> true, as sd_notify(3) has it; also true where nobody listens */
 static int notify(lua_State *L)
@@ -101,6 +102,22 @@ static int refuse_calls(lua_State *L)
 	return 1;
 }
 
+/* ignore_signals(): all that are not meant to end a daemon (core/signals.h) */
+static int ignore_signals(lua_State *L)
+{
+	(void)L;
+	signals_ignore();
+	return 0;
+}
+
+/* hold_signals(): none comes through until this process has ended */
+static int hold_signals(lua_State *L)
+{
+	(void)L;
+	signals_hold();
+	return 0;
+}
+
 int open_service(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -110,6 +127,8 @@ int open_service(lua_State *L)
 	    {"capabilities", capabilities},
 	    {"keep_capabilities", keep_capabilities},
 	    {"refuse_calls", refuse_calls},
+	    {"ignore_signals", ignore_signals},
+	    {"hold_signals", hold_signals},
 	    {NULL, NULL},
 	};
 

@@ -142,6 +142,7 @@ end
 ---@param options { config: table, config_path: string, run_dir: string, state_dir: string }
 ---@return table? daemon, bpf.error? err
 function daemon.start(options)
+  core.service.ignore_signals()
   core.system.raise_descriptor_limit()
   load_what_jobs_need()
   local self = setmetatable({ config = options.config, config_path = options.config_path,
@@ -187,21 +188,21 @@ function daemon:hook_of(attach)
   return nil
 end
 
---- Brings the index in line with the kernel, then serves until SIGTERM or SIGINT.
+--- Brings the index in line with the kernel, then serves until SIGTERM or SIGINT. SIGHUP reads the
+--- policies anew; no other signal ends it or does anything, but SIGKILL.
 ---@return true? ok, bpf.error? err
 function daemon:run()
   local good, err
   for _, name in ipairs { "sigterm", "sigint" } do
     loop.signal(name, function() self:stop() end)
   end
-  -- Who reads the log may go, and the terminal (SIGHUP): the daemon stays.
-  loop.signal("sigpipe", function() end)
   mind_policies(self)
   loop.spawn(function()
     good, err = open_doors(self)
     if not good then loop.stop() end
   end)
   loop.run()
+  core.service.hold_signals() -- loop.finish takes their handlers away
   self:close()
   loop.finish()
   return good, err

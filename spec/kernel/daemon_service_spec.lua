@@ -3,6 +3,7 @@ local uv = require "luv"
 local bpfctl = require "spec.support.bpfctl"
 local daemon = require "spec.support.daemon"
 local process = require "spec.support.process"
+local rpc = require "spec.support.rpc"
 
 local BUILD <const> = os.getenv "BUILD"
 
@@ -51,6 +52,42 @@ describe("a daemon gives up what it does not need:", function()
     assert.matches("capabilities kept: [%w_, ]*bpf", log)
     assert.matches("none can be gained; %d%d system calls are refused", log)
   end)
+end)
+
+describe("a signal", function()
+  local bpfd
+  before_each(function() bpfd = daemon.start() end)
+  after_each(function() bpfd:close() end)
+
+  -- those that end it, that stop it, and that the kernel raises for a fault
+  local meant <const> = { sigterm = true, sigint = true, sigkill = true, sigstop = true,
+    sigtstp = true, sigttin = true, sigttou = true, sigsegv = true, sigbus = true, sigfpe = true,
+    sigill = true, sigtrap = true, sigsys = true, sigabrt = true, sigiot = true }
+
+  it("ends a daemon only if it is meant to", function()
+    local sent = {}
+    for name, value in pairs(uv.constants) do
+      if name:find "^SIG" and not meant[name:lower()] then
+        sent[#sent + 1] = name
+        assert(uv.kill(bpfd.pid, value))
+        assert(rpc.call(bpfd, "system.status"), name)
+      end
+    end
+    for value = 34, 64 do assert(uv.kill(bpfd.pid, value)) end -- real-time signals
+    assert(rpc.call(bpfd, "system.status"))
+    table.sort(sent)
+    assert.matches("SIGHUP.*SIGPIPE.*SIGQUIT.*SIGUSR1", table.concat(sent, " "))
+  end)
+
+  for _, name in ipairs { "sigterm", "sigint" } do
+    it("of the kind " .. name .. " ends it in order, however often it comes", function()
+      for _ = 1, 3 do
+        repeat until not bpfd.process:alive() or not uv.kill(bpfd.pid, name)
+        assert.equal(0, bpfd.process:wait())
+        bpfd:restart()
+      end
+    end)
+  end
 end)
 
 describe("a process that has given up system calls", function()
