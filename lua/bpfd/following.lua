@@ -33,6 +33,16 @@ local function is_dead(daemon, row)
   return info ~= nil and info.severed == true
 end
 
+-- The same for many programs, with one look at each chain.
+local function judge(daemon)
+  local chains = {}
+  return function(row)
+    if not row.hook then return is_dead(daemon, row) end
+    if chains[row.hook] == nil then chains[row.hook] = is_dead(daemon, row) end
+    return chains[row.hook]
+  end
+end
+
 local function rows_on(daemon, ifindex)
   local rows = {}
   for i, id in ipairs(daemon.store:on_interface(ifindex)) do rows[i] = daemon.store:program(id) end
@@ -67,7 +77,7 @@ local function drop(self, ifindex, why, leaves)
 end
 
 local function drop_dead(self, ifindex)
-  drop(self, ifindex, "is gone", function(row) return is_dead(self.daemon, row) end)
+  drop(self, ifindex, "is gone", judge(self.daemon))
 end
 
 local function drop_unmatched(self, ifindex, name)
@@ -163,17 +173,20 @@ on["link.missed"] = look_at_all
 
 -- What has come, gone or been put in another's place while no daemon ran.
 local function catch_up(self)
-  look_at_all(self)
   for _, name in ipairs(self.daemon.store:declarations()) do
     local seen <const> = self.daemon.store:declaration(name).seen
     for ifindex, interface in pairs(self.daemon.interfaces.known) do
       if seen[tostring(ifindex)] ~= interface.name then self.new[ifindex] = interface.name end
     end
   end
+  local is_gone <const> = judge(self.daemon)
   for _, ifindex in ipairs(self.daemon.store:interfaces()) do
     local known <const> = self.daemon.interfaces.known[ifindex]
-    for _, row in ipairs(known and rows_on(self.daemon, ifindex) or {}) do
-      if is_dead(self.daemon, row) then self.new[ifindex] = known.name end
+    for _, row in ipairs(rows_on(self.daemon, ifindex)) do
+      if is_gone(row) then
+        self.gone[ifindex], self.new[ifindex] = true, known and known.name or nil
+        break
+      end
     end
   end
 end
