@@ -93,6 +93,6 @@ fi
 {
 	cat "$exchange/late"
 	echo "run.sh: the last of its console:"
-	tail -n 25 "$exchange/console" 2>/dev/null
+	tail -n 80 "$exchange/console" 2>/dev/null
 } >&2
 exit $status
