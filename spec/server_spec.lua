@@ -62,6 +62,7 @@ describe("the server", function()
         return { fd = 0 }, nil, { assert(core.system.seal("given", 10, "x")) }
       end },
       big = { parameters = {}, run = function() return { text = ("x"):rep(1 << 20) } end },
+      stage = { parameters = {}, stages = true },
       peer = { parameters = {}, run = function(_, request) return { uid = request.peer.uid } end },
     }
   end)
@@ -361,6 +362,60 @@ describe("the server", function()
     log.warning = warning
     waiting.x "done"
     assert.equal("done", first:message().result.value)
+  end)
+
+  it("begins no more than sixteen requests of a client at once, however many it sends", function()
+    serve()
+    local one = connect()
+    local lines = {}
+    for id = 1, 40 do
+      lines[id] = ('{"jsonrpc":"2.0","id":%d,"method":"wait","params":{"name":"%d"}}\n')
+        :format(id, id)
+    end
+    one:send(table.concat(lines), { assert(core.system.open "/dev/null") })
+    assert.truthy(turn_until(function() return waiting["16"] end))
+    for _ = 1, 20 do uv.run "nowait" end
+    assert.is_nil(waiting["17"])
+    for id = 1, 40 do
+      assert.truthy(turn_until(function() return waiting[tostring(id)] end))
+      waiting[tostring(id)](id)
+      assert.equal(id, one:message().result.value)
+    end
+  end)
+
+  it("keeps what waits in order when requests are done at once", function()
+    serve()
+    local one = connect()
+    local lines = {}
+    for id = 1, 500 do
+      lines[id] = ('{"jsonrpc":"2.0","id":%d,"method":"echo","params":{"value":%d}}\n')
+        :format(id, id)
+    end
+    one:send(table.concat(lines))
+    for id = 1, 500 do assert.equal(id, one:message().result.value) end
+  end)
+
+  it("lets a user hold four thousand descriptors, by however many connections", function()
+    serve()
+    local list = {}
+    for i = 1, 16 do list[i] = assert(core.system.open "/dev/null") end
+    local clients, hung_up = {}, nil
+    for i = 1, 5 do
+      clients[i] = connect()
+      for id = 1, 64 do
+        clients[i]:send(('{"jsonrpc":"2.0","id":%d,"method":"stage"}\n'):format(id), list)
+        local answer = clients[i]:message()
+        if answer.error then
+          hung_up = { i, id, answer.error.data.code }
+          break
+        end
+      end
+    end
+    assert.same({ 5, 1, "EMFILE" }, hung_up)
+    assert.is_nil(clients[5]:line())
+    clients[1].socket:close() -- and its thousand with it
+    turn_until(function() return opened.connection_count == 3 end)
+    assert.truthy(connect():call("stage", nil, list).result)
   end)
 
   it("leaves no file when it closes", function()

@@ -7,6 +7,7 @@ local loop = require "bpfd.loop"
 
 local AT_ONCE <const> = 16 -- requests of one client; further ones wait unread
 local UNSENT <const> = 16 << 20 -- bytes that a client may leave unread
+local MUCH <const> = 64 << 10 -- bytes of an answer that is looked at twice
 local DESCRIPTORS <const> = 16
 local STAGED <const> = 1024 -- descriptors of several lines, for one request
 
@@ -15,15 +16,12 @@ connection.__index = connection
 
 --- Serves the connected socket until it ends.
 ---@param socket table  bpf.core.socket
----@param server { handle: fun(request: table), limits: table, closed: fun(connection) }
+---@param server { handle: fun(request: table), limits: table, closed: fun(connection),
+---  excess: fun(connection): string? }
 ---@param listener table  which of the configuration's it came by
----@return table? connection, bpf.error? err
-function connection.new(socket, server, listener)
-  local peer, err = socket:peer()
-  if not peer then
-    socket:close()
-    return nil, err
-  end
+---@param peer table  the kernel's word on who it is
+---@return table connection
+function connection.new(socket, server, listener, peer)
   local self = setmetatable({
     socket = socket, server = server, listener = listener, peer = peer,
     text = {}, size = 0, descriptors = {}, staged = {}, unsent = {}, unsent_size = 0,
@@ -53,11 +51,19 @@ function connection:mind_presence(look)
   end
 end
 
--- Reads while there is room for requests and their answers are taken.
-function connection:listen()
-  if self.closed then return end
-  local read <const> = not self.ending and not self.at_end and self.request_count < AT_ONCE
+-- While there is room for requests and their answers are taken.
+local function may_ask(self)
+  return not self.ending and not self.closed and self.request_count < AT_ONCE
     and #self.unsent == 0
+end
+
+local take_waiting ---@type fun(self: table)
+
+-- Reads on, once what was read already has been taken.
+function connection:listen()
+  if self.waiting then take_waiting(self) end
+  if self.closed then return end
+  local read <const> = may_ask(self) and not self.at_end and not self.waiting
   self:mind_presence(not read)
   local events = (read and "r" or "") .. (#self.unsent > 0 and "w" or "")
   self.watch:on(events ~= "" and events or nil)
@@ -81,6 +87,7 @@ function connection:close()
   self.socket:close()
   close_all(self.descriptors)
   close_all(self.staged)
+  close_all(self.waiting and self.waiting.received or {})
   for _, message in ipairs(self.unsent) do close_all(message.descriptors or {}) end
   self.text, self.unsent = {}, {}
   for _, request in pairs(self.requests) do request:cancel "the client has gone" end
@@ -92,7 +99,8 @@ function connection:finish()
   self.ending = true
   self.text, self.size = {}, 0
   close_all(self.descriptors)
-  self.descriptors = {}
+  close_all(self.waiting and self.waiting.received or {})
+  self.descriptors, self.waiting = {}, nil
   if #self.unsent == 0 then return self:close() end
   self:be_patient()
   self:listen()
@@ -140,7 +148,11 @@ function connection:send(message, descriptors)
   local line <const> = json.encode(message) .. "\n"
   table.insert(self.unsent, { line = line, at = 1, descriptors = descriptors })
   self.unsent_size = self.unsent_size + #line
-  if self.unsent_size > UNSENT then return self:close() end
+  if self.unsent_size > UNSENT or #line > MUCH and self.server.excess(self) then
+    log.info("process %d of user %d reads none of its answers and is cut off", self.peer.pid,
+      self.peer.uid)
+    return self:close()
+  end
   self:flush()
 end
 
@@ -202,11 +214,16 @@ function connection:take_staged(descriptors)
 end
 
 -- The kernel ends a read at the message that descriptors came with: they belong to its last line,
--- and those of an earlier read to the line that was unfinished then.
+-- and those of an earlier read to the line that was unfinished then. What is more than may be asked
+-- at once waits as it came.
 local function split(self, bytes, received)
   local at = 1
   while at <= #bytes do
     if self.ending or self.closed then return close_all(received) end
+    if not may_ask(self) then
+      self.waiting = { bytes = bytes:sub(at), received = received }
+      return
+    end
     local stop = bytes:find("\n", at, true)
     table.insert(self.text, bytes:sub(at, (stop or 0) - 1))
     self.size = self.size + (stop or #bytes + 1) - at
@@ -233,6 +250,20 @@ local function accept_bytes(self, bytes, received)
   end
 end
 
+-- Not from within itself: a request that is done at once makes room while its line is being taken.
+function take_waiting(self)
+  if self.is_taking then return end
+  self.is_taking = true
+  local at_end <close> = setmetatable({}, { -- luacheck: ignore at_end
+    __close = function() self.is_taking = false end,
+  })
+  while self.waiting and may_ask(self) do
+    local waiting <const> = self.waiting
+    self.waiting = nil
+    accept_bytes(self, waiting.bytes, waiting.received)
+  end
+end
+
 function connection:receive()
   local bytes, received = self.socket:receive()
   if not bytes then
@@ -242,7 +273,13 @@ function connection:receive()
   end
   if bytes == "" then return self:end_of_requests() end
   self.used_at = self.server.now()
-  accept_bytes(self, bytes, received or {})
+  self.waiting = { bytes = bytes, received = received or {} }
+  local excess <const> = received and self.server.excess(self)
+  if excess then
+    close_all(received)
+    self.waiting = nil
+    return self:give_up(excess, "EMFILE")
+  end
   self:listen()
 end
 

@@ -4,6 +4,7 @@ local core = require "bpf.core"
 local error_object = require "bpf.error"
 local frame = require "bpf.frame"
 local json = require "bpf.json"
+local fairness = require "bpfd.fairness"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 
@@ -145,6 +146,14 @@ end
 
 local start ---@type fun(self: table)
 
+local function take_next(lane)
+  local beside = {}
+  for pid, one in pairs(running) do
+    if one.lane == lane then beside[pid] = one end
+  end
+  return table.remove(lane.queue, fairness.next_job(lane.queue, beside))
+end
+
 local function finish_if_over(self)
   if not self.at_end then return end
   local status = self.status or system.wait(self.pid)
@@ -159,7 +168,7 @@ local function finish_if_over(self)
   local lane <const> = self.lane
   lane.count = lane.count - 1
   self.resume()
-  while lane.count < lane.most and #lane.queue > 0 do start(table.remove(lane.queue, 1)) end
+  while lane.count < lane.most and #lane.queue > 0 do start(take_next(lane)) end
 end
 
 local function watch(self)
@@ -269,10 +278,12 @@ end
 ---@param work fun(progress: fun(step: string, done: integer, total: integer),
 ---  ask: fun(question: any): any, bpf.error?): any, bpf.error?
 ---@param options { keep: table?, progress: function?, started: fun(job: table)?,
----  answer: (fun(question: any): any, bpf.error?)?, lane: string? }?
+---  answer: (fun(question: any): any, bpf.error?)?, lane: string?,
+---  owner: { uid: integer, connection: any }? }?
 ---  keep: descriptors that the child has too; started: called with the job, for `job.cancel`;
 ---  answer: in a task of the daemon's; what it gets and returns is plain;
----  lane: "work" when left out, "pull" for what waits for others' machines
+---  lane: "work" when left out, "pull" for what waits for others' machines; owner: for whom it is,
+---  nil for work of the daemon's own, which waits for no client's
 ---@return any result, bpf.error? err, integer? died  the pid, if the child did not end by itself
 function job.run(work, options)
   local self = { work = work }

@@ -5,6 +5,7 @@ local error_object = require "bpf.error"
 local json = require "bpf.json"
 local nearest = require "bpf.nearest"
 local connection = require "bpfd.connection"
+local fairness = require "bpfd.fairness"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
@@ -45,6 +46,7 @@ function request_methods:run(work, keep, answer, lane)
   if self.cancelled then return nil, refusal("ECANCELED", self.cancelled) end
   local result, err, died = job.run(work, {
     keep = keep, answer = answer, lane = lane, progress = progress,
+    owner = { uid = self.peer.uid, connection = self.connection },
     started = function(started) self.job = started end,
   })
   self.job = nil
@@ -168,25 +170,25 @@ function server:handle(client, message, descriptors)
   loop.spawn(function() serve(self, request, method) end)
 end
 
--- Room for one more: whoever has asked for nothing the longest goes.
-local function make_room(self)
-  local idlest
-  for _, client in pairs(self.connections) do
-    if client.request_count == 0 and (not idlest or client.used_at < idlest.used_at) then
-      idlest = client
-    end
-  end
-  if idlest then idlest:close() end
-  return idlest ~= nil
+-- Room for one more, at the cost of who has the most.
+local function make_room(self, peer)
+  local client <const> = fairness.to_leave(self.connections, peer)
+  if client then client:close() end
+  return client ~= nil
 end
 
 local function welcome(self, socket, listener)
-  if self.connection_count >= self.limits.connections and not make_room(self) then
-    log.warning("all %d connections are in use; one more is refused", self.limits.connections)
+  local peer, err = socket:peer()
+  if not peer then
+    socket:close()
+    return log.info("a client left at once: %s", tostring(err))
+  end
+  if self.connection_count >= self.limits.connections and not make_room(self, peer) then
+    log.warning("all %d connections are in use; one more, of user %d, is refused",
+      self.limits.connections, peer.uid)
     return socket:close()
   end
-  local client, err = connection.new(socket, self.face, listener)
-  if not client then return log.info("a client left at once: %s", tostring(err)) end
+  local client <const> = connection.new(socket, self.face, listener, peer)
   client.used_at = self.face.now()
   self.connections[client] = client
   self.connection_count = self.connection_count + 1
@@ -242,6 +244,7 @@ function server.open(options)
     limits = self.limits,
     now = function() return core.system.clock "monotonic" end,
     handle = function(...) return self:handle(...) end,
+    excess = function(client) return fairness.excess(self.connections, client.peer.uid) end,
     closed = function(client)
       if self.connections[client] then self.connection_count = self.connection_count - 1 end
       self.connections[client] = nil
