@@ -1,9 +1,9 @@
 # The test VM: a stock Debian kernel (KERNEL=6.1, 6.12 or 7) under qemu over this machine's own root.
 KERNEL  ?= 6.1
 KERNELS ?= 6.1 6.12 7
-# VM_ENV="BPFD_CHAINS=3000": variables for the specs inside
-VM_ENV ?= BPFD_CHAINS=100
-# XDP_TOOLS=trixie: another suite's xdp-loader than the installed one for the specs of libxdp
+# VM_ENV="BPFD_CHAINS=3000": variables for the specs inside; SPEC_DIVISOR: what they repeat is repeated less often
+VM_ENV ?= BPFD_CHAINS=100 SPEC_DIVISOR=4
+# XDP_TOOLS=trixie or forky: another suite's xdp-loader than the installed one for the specs of libxdp
 XDP_LOADER = $(if $(XDP_TOOLS),BPFD_XDP_LOADER=$$(scripts/vm/xdp-tools.sh $(XDP_TOOLS)))
 # What specs start all the time, and a bench without waiting for this machine.
 RESIDENT = scripts/vm/resident.sh sh lua5.4 nsenter ip tc bpftool xdp-loader $(abspath $(BUILD))/bpfd \

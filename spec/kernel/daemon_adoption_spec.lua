@@ -4,6 +4,7 @@ local daemon = require "spec.support.daemon"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
+local rounds = require "spec.support.rounds"
 local rpc = require "spec.support.rpc"
 
 local function programs_of(served)
@@ -102,7 +103,7 @@ describe("a daemon that starts again", function()
   it("leaves no part of a load or an unload, at whatever moment it was killed", function()
     assert(rpc.load_xdp(served, "veth0", 5))
     local empty = residue.scan(served)
-    for moment = 1, 25 do
+    for moment = 1, rounds(25) do
       local client = rpc.connect(served)
       local object <close> = assert(core.system.open(rpc.object))
       assert(client.socket:send(('{"jsonrpc":"2.0","id":1,"method":"program.load","params":{\z

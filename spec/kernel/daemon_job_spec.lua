@@ -5,6 +5,7 @@ local daemon = require "spec.support.daemon"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
+local rounds = require "spec.support.rounds"
 local rpc = require "spec.support.rpc"
 
 describe("work that takes long", function()
@@ -147,7 +148,7 @@ describe("work that takes long", function()
       { name = "count_call",
         attach = { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } },
     }
-    for moment = 0, 44 do -- milliseconds, modulo what a load or an unload takes
+    for moment = 0, rounds(45) - 1 do -- milliseconds, modulo what a load or an unload takes
       local client = rpc.connect(served)
       begin_load(client, kinds[moment % 3 + 1])
       uv.sleep(moment % 17)
@@ -185,7 +186,7 @@ describe("work that takes long", function()
 
   it("takes its turn when there is more than is done at once", function()
     local clients = {}
-    for i = 1, 24 do
+    for i = 1, rounds(24, 6) do
       clients[i] = rpc.connect(served)
       begin_load(clients[i], { name = "count_call",
         attach = { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } })

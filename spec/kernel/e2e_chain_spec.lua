@@ -3,6 +3,7 @@ local uv = require "luv"
 local namespace = require "spec.support.namespace"
 local daemon = require "spec.support.daemon"
 local process = require "spec.support.process"
+local rounds = require "spec.support.rounds"
 
 local OBJECTS <const> = os.getenv "BUILD" .. "/objects/"
 
@@ -10,6 +11,8 @@ local XDP <const> = { aborted = 0, drop = 1, pass = 2, tx = 3, redirect = 4,
   dispatcher_return = 31 }
 local TC <const> = { unspec = -1, ok = 0, reclassify = 1, shot = 2, pipe = 3, stolen = 4,
   queued = 5, ["repeat"] = 6, redirect = 7, trap = 8, dispatcher_return = 30 }
+
+local MANY <const> = rounds(64)
 
 describe("a chain", function()
   local pair, outward, bpfd
@@ -98,7 +101,7 @@ describe("a chain", function()
           or { "unspec", "ok", "reclassify", "shot", "pipe" }
         local lost = { aborted = true, drop = true, shot = true }
         local receiver = hook == "egress" and pair.far or pair.near
-        for _ = 1, 4 do
+        for _ = 1, rounds(4) do
           local members = {}
           for order = 1, math.random(2, 9) do
             local member = { order = order, priority = math.random(1, 5), proceed = {}, runs = 0,
@@ -140,7 +143,7 @@ describe("a chain", function()
       it("loses no packet and runs no half chain while members come and go", function()
         local first, last = load(hook, go_on, 1), load(hook, go_on, 100)
         local stop = namespace.traffic(hook == "egress" and outward or pair)
-        for round = 1, 5 do
+        for round = 1, rounds(5, 2) do
           local ids = {}
           for i = 1, 3 do ids[i] = load(hook, go_on, 10 * i + round) end
           for i = 1, 3 do bpfd:check("unload", ids[i]) end
@@ -153,12 +156,12 @@ describe("a chain", function()
     end)
   end
 
-  it("holds 64 members, each with a counter and globals of its own", function()
+  it(("holds %d members, each with a counter and globals of its own"):format(MANY), function()
     local ids = {}
-    for i = 1, 64 do ids[i] = load("xdp", XDP.pass, i) end
+    for i = 1, MANY do ids[i] = load("xdp", XDP.pass, i) end
     namespace.send(pair, 10)
     for _, id in ipairs(ids) do assert_runs(10, id) end
-    assert.are.equal(63, math.tointeger(bpfd:json("get", ids[64]).attach.position))
+    assert.are.equal(MANY - 1, math.tointeger(bpfd:json("get", ids[MANY]).attach.position))
   end)
 
   it("serves XDP and both directions of TC on one interface", function()

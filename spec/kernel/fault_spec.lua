@@ -8,10 +8,11 @@ local fault = require "spec.support.fault"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
+local rounds = require "spec.support.rounds"
 local rpc = require "spec.support.rpc"
 
 local WALKS_ALL <const> = os.getenv "BPFD_FAULTS" == "all"
-local SAMPLE <const> = 3 -- points of each operation and mode
+local SAMPLE <const> = rounds(3) -- points of each operation and mode
 local SILENCE <const> = 20 -- seconds that an answer may take where a fault ate it
 local MODES <const> = { "fail", "kill_caller", "kill_daemon" }
 
