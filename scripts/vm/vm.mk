@@ -16,13 +16,13 @@ test-vm: # SPECS="spec/kernel/chain_freplace_spec.lua" runs a part
 	@scripts/deps.sh vm
 	$(BUILD_ALL)
 	@$(if $(XDP_TOOLS),scripts/vm/xdp-tools.sh $(XDP_TOOLS) >/dev/null)
-	@VM_TIMEOUT=$${VM_TIMEOUT:-3600} scripts/vm/run.sh $(KERNEL) '$(VM_SPECS)'
+	@VM_TIMEOUT=$${VM_TIMEOUT:-14400} scripts/vm/run.sh $(KERNEL) '$(VM_SPECS)'
 
 test-kernels: # KERNELS="6.1 7" runs some; the VM itself is proven first
 	@scripts/deps.sh vm
 	$(BUILD_ALL)
 	@$(SPEC_ENV) $(LUA) spec/run.lua spec/vm/machine_spec.lua
-	@VM_TIMEOUT=$${VM_TIMEOUT:-3600} $(LUA) scripts/vm/matrix.lua '$(VM_SPECS)' $(KERNELS)
+	@VM_TIMEOUT=$${VM_TIMEOUT:-14400} $(LUA) scripts/vm/matrix.lua '$(VM_SPECS)' $(KERNELS)
 
 # Virtual time counts instructions, whatever else this machine does.
 bench-vm:
