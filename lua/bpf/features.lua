@@ -97,15 +97,17 @@ end
 ---@field available boolean
 ---@field reason string?   why it is not available
 
---- Everything, tried anew.
+--- Everything, or all of one kind, tried anew.
+---@param kind string?
 ---@return bpf.feature[]
-function features.list()
+function features.list(kind)
   local found = {}
-  for place, known in ipairs(rows) do
-    local good, err = known.probe()
-    found[place] = {
-      kind = known.kind, name = known.name, available = good == true, reason = err and err.message,
-    }
+  for _, known in ipairs(rows) do
+    if not kind or known.kind == kind then
+      local good, err = known.probe()
+      table.insert(found, { kind = known.kind, name = known.name, available = good == true,
+        reason = err and err.message })
+    end
   end
   return found
 end
