@@ -171,14 +171,54 @@ describe("the store", function()
     assert.equal("EBUSY", err.code)
   end)
 
-  it("forgets what ran before a boot, and sets aside what is to come back", function()
-    put(1)
-    put(2, { persist = true })
+  local persisted = require "bpfd.persisted"
+
+  local function reboot()
     opened:close()
     opened = assert(store.open(path, "boot-2"))
-    assert.equal(2, opened:forget_other_boots())
+    return assert(opened:change(function()
+      persisted.keep(opened, opened:of_other_boots())
+      return opened:forget_other_boots()
+    end))
+  end
+
+  local function numbers()
+    local list = {}
+    for i, row in ipairs(persisted.waiting(opened)) do list[i] = row.number end
+    return list
+  end
+
+  it("forgets what ran before a boot, and sets aside what is to come back", function()
+    put(1)
+    put(2, { persist = true, persisted = 5 })
+    put(3, { persist = true, declared_by = "web.lua", label = "web" })
+    assert.equal(3, reboot())
     assert.equal(0, opened:count "programs")
-    assert.equal(1, opened:count "persistent")
+    assert.same({ 5 }, numbers())
+    assert.equal("boot-1", persisted.waiting(opened)[1].boot_id)
+  end)
+
+  it("knows the owner of maps that were shared before a boot by its number", function()
+    put(1, { persist = true, persisted = 7 })
+    put(2, { persist = true, persisted = 8, map_owner_id = 1 })
+    reboot()
+    local owner <const>, sharer <const> = table.unpack(persisted.waiting(opened))
+    assert.same({ nil, 7 }, { persisted.find_owner(opened, sharer.owner) })
+    put(11, { persist = true, persisted = 7 })
+    assert.truthy(opened:change(function() return persisted.is_loaded(opened, owner) or true end))
+    assert.same({ 11 }, { persisted.find_owner(opened, persisted.waiting(opened)[1].owner) })
+  end)
+
+  it("loses nothing that is persisted where a boot lies between two versions", function()
+    put(1)
+    put(2, { persist = true, persisted = 3, map_owner_id = 1 })
+    put(4, { persist = true, persisted = 9 })
+    assert(opened.database:execute "PRAGMA user_version = 3")
+    opened:close()
+    opened = assert(store.open(path, "boot-2"))
+    assert.equal(0, opened:count "programs")
+    assert.same({ 3, 9 }, numbers())
+    assert.equal("id:1:boot-1", persisted.waiting(opened)[1].owner)
   end)
 
   it("refuses a database of a newer bpfd", function()

@@ -12,6 +12,7 @@ local function note_of(daemon, wish)
     name = wish.name, type = wish.attach.type, attach = wish.attach, metadata = wish.metadata,
     map_owner_id = wish.map_owner_id, persist = wish.persist, label = wish.label,
     declared_by = wish.declared_by, pattern = wish.pattern, path = wish.path,
+    persisted = wish.persisted, peer = wish.peer,
     loaded_at = core.system.clock(),
     boot_id = daemon.store.boot_id,
   }
@@ -73,7 +74,7 @@ end
 --- The addition of what is wished.
 ---@param daemon table
 ---@param wish table    name, attach (checked), global, metadata, map_owner_id, persist, label,
----  declared_by, pattern
+---  declared_by, pattern; of one that comes back by itself, persisted (its number) and peer (whose)
 ---@param opened bpfd.addition_files
 ---@return bpfd.addition? addition, bpf.error? err
 function addition.make(daemon, wish, opened)

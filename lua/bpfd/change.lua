@@ -99,6 +99,7 @@ end
 -- What of a change goes into the store.
 local function entries(daemon, plan, outcome)
   return function()
+    if plan.before then plan.before() end
     for _, one in ipairs(outcome.added) do
       index.put_program(daemon, one.id, one.note, one.hook)
     end
@@ -170,18 +171,24 @@ local function run(daemon, request, plan)
   if outcome then return remember(daemon, request, plan, outcome) end
   if not died then return nil, err end
   local settled = reconcile.settle(daemon, died, plan)
-  if settled and has_happened(daemon, plan, settled) then return settled end
-  return nil, err
+  if not settled or not has_happened(daemon, plan, settled) then return nil, err end
+  local function write()
+    if plan.before then plan.before() end
+    if plan.also then plan.also() end
+  end
+  local good, failure = index.write(daemon, write)
+  if not good then index.write_later(daemon, write, failure) end
+  return settled
 end
 
 --- Makes it so, all or nothing, while the caller holds the locks (`change.keys`) of all that is in
 --- it.
 ---@param daemon table
 ---@param request table  that the work belongs to
----@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, also: fun()?,
----  is_fact: boolean? }  as in
----  bpfd.change_job; drop and keep by `change.member`; also: writes into the same transaction;
----  is_fact: it has happened, and no policy is asked
+---@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, before: fun()?,
+---  also: fun()?, is_fact: boolean? }  as in
+---  bpfd.change_job; drop and keep by `change.member`; before and also: write into the same
+---  transaction, before and after the rest; is_fact: it has happened, and no policy is asked
 ---@return { added: { id: integer, note: table }[], chains: table }? outcome  added: in the order
 ---  of plan.add
 ---@return bpf.error? err

@@ -1,6 +1,7 @@
 -- The daemon as a whole: what it opens at its start, and how it ends.
 
 local core = require "bpf.core"
+local boot = require "bpfd.boot"
 local chain_follow = require "bpfd.chain_follow"
 local change = require "bpfd.change"
 local departed = require "bpfd.departed"
@@ -78,7 +79,9 @@ local function open_parts(self, options)
   if not self.interfaces then return nil, err end
   self.group = core.system.group_id "bpfd"
   self.policy = policy.new(self.config.directory .. "/policy.d", self.config.policy)
-  return service.confine()
+  self.boot = boot.new(self)
+  self.privilege, err = service.confine()
+  return self.privilege, err
 end
 
 -- A list of a thousand programs is a few megabytes of heap for a moment; they are given back.
@@ -92,18 +95,20 @@ local function stay_small(self)
   end, true)
 end
 
--- Before the first request the index agrees with the kernel.
+-- Before the first request the index agrees with the kernel, and runs what is to run after a boot.
 local function open_doors(self)
   local good, err = reconcile.run(self)
   if not good then return nil, err end
   self.objects:drop_unused(self)
   self.policy:start()
+  self.following = following.start(self, function() self.boot:look_again() end)
+  self.boot:start()
+  if self.stopping then return true end
   self.server, err = server.open {
     daemon = self, methods = collect_methods(), listen = self.config.listen,
     limits = self.config.limits, sockets = service.sockets(),
   }
   if not self.server then return nil, err end
-  self.following = following.start(self)
   self.tidy = stay_small(self)
   self.hooks:watch(function(hook_name) return change.is_free(self, hook_name) end,
     function() chain_follow.catch_up(self) end)
@@ -114,15 +119,15 @@ local function open_doors(self)
   return true
 end
 
--- Policies hear of interfaces, and are read anew on SIGHUP.
-local function mind_policies(self)
+-- Policies hear of interfaces; they and programs.d are read anew on SIGHUP.
+local function mind_changes(self)
   self.interfaces:subscribe(function(event)
     if event.on == "link.up" or event.on == "link.down" then
       self.policy:tell(event.on, nil, event)
     end
   end)
   loop.signal("sighup", function()
-    loop.spawn(function() self.policy:reload() end)
+    loop.spawn(function() self:reload() end)
   end)
 end
 
@@ -146,7 +151,8 @@ function daemon.start(options)
   core.system.raise_descriptor_limit()
   load_what_jobs_need()
   local self = setmetatable({ config = options.config, config_path = options.config_path,
-    unwritten = {} }, daemon)
+    unwritten = {}, started_at = core.system.clock(), started = core.system.clock "monotonic" },
+    daemon)
   local good, err = open_parts(self, options)
   if good then return self end
   self:close()
@@ -155,6 +161,7 @@ end
 
 function daemon:close()
   if self.server then self.server:close() end
+  if self.boot then self.boot:close() end
   if self.policy then self.policy:close() end
   if self.interfaces then self.interfaces:close() end
   if self.file_system then self.file_system:close() end
@@ -174,6 +181,14 @@ function daemon:stop()
   loop.after(0.01, function()
     if not self.server:is_busy() or core.system.clock "monotonic" > deadline then loop.stop() end
   end, true)
+end
+
+--- Reads the policies and programs.d anew, in a task. What is broken changes nothing.
+---@return true? ok, bpf.error? err  of the policies
+function daemon:reload()
+  local good, err = self.policy:reload()
+  self.boot:reload()
+  return good, err
 end
 
 --- The hook of an attach table in the daemon's own namespace, if a chain is there.
@@ -196,7 +211,7 @@ function daemon:run()
   for _, name in ipairs { "sigterm", "sigint" } do
     loop.signal(name, function() self:stop() end)
   end
-  mind_policies(self)
+  mind_changes(self)
   loop.spawn(function()
     good, err = open_doors(self)
     if not good then loop.stop() end

@@ -70,8 +70,10 @@ local function has_globals(wanted, bytes_of)
   return true
 end
 
--- What was asked for, before policies amended it.
-local function as_asked(note)
+--- What was asked for, before policies amended it.
+---@param note table
+---@return { attach: table, metadata: table }
+function declaration_diff.as_asked(note)
   local asked = { attach = {}, metadata = {} }
   for part, copy in pairs(asked) do
     for name, value in pairs(note[part] or {}) do copy[name] = value end
@@ -108,7 +110,7 @@ end
 ---@param note table
 ---@return string[] reasons, boolean in_place
 function declaration_diff.differences(wanted, note)
-  local asked <const>, reasons = as_asked(note), {}
+  local asked <const>, reasons = declaration_diff.as_asked(note), {}
   if wanted.digest ~= note.digest then reasons[#reasons + 1] = "another object" end
   if wanted.name ~= note.name then
     reasons[#reasons + 1] = ("name %s -> %s"):format(note.name, wanted.name)
@@ -177,12 +179,16 @@ local comes <const> = { add = true, replace = true }
 
 local function plan_owner(planned, by_label, options)
   local owner, err
+  local row <const> = planned.row
   if planned.wanted.map_owner then
     owner, err = find_owner(planned, by_label)
+    if not owner and options.absent then -- it waits for its owner, or runs on without
+      planned.action = row and "keep" or "wait"
+      return true
+    end
     if not owner then return nil, err end
     planned.owner = owner
   end
-  local row <const> = planned.row
   if not row or planned.action == "replace" or options.only then return true end
   if owner and comes[owner.action] then
     planned.action, planned.why = "replace", ("its map owner %s is loaded anew"):format(owner.label)
@@ -202,7 +208,22 @@ local function plan_owners(plan, options)
     local good, err = plan_owner(planned, by_label, options)
     if not good then return nil, err end
   end
+  for at = #plan, 1, -1 do
+    if plan[at].action == "wait" then table.remove(plan, at) end
+  end
   return true
+end
+
+-- Labels of programs that come with an interface: who waited to share their maps comes, too.
+local function coming_owners(wanted, index, only)
+  local labels = {}
+  for _, one in ipairs(only and wanted or {}) do
+    local attach <const> = one.attach
+    if only[attach.iface] and not index[key(one.label, attach.netns, attach.iface)] then
+      labels[one.label] = true
+    end
+  end
+  return labels
 end
 
 local function leave(row, labels, options)
@@ -267,15 +288,16 @@ end
 ---@param wanted bpfd.instance[]  in the file's order
 ---@param running bpfd.declared_row[]  by id
 ---@param options { labels: table<string, boolean>, chains: (fun(hook: string): bpfd.member[]),
----  adjust: boolean, prune: boolean?, only: table<string, boolean>? }  labels: all that the file
----  has; adjust: members may change their places in place; only: interfaces that have come, and
----  nothing else is touched
+---  adjust: boolean, prune: boolean?, absent: boolean?, only: table<string, boolean>? }  labels:
+---  all that the file has; adjust: members may change their places in place; absent: who shares
+---  maps of one that is not there waits; only: interfaces that have come, nothing else is touched
 ---@return bpfd.planned[]? plan, bpf.error? err
 function declaration_diff.plan(wanted, running, options)
   local plan, index, doubles = {}, index_of(running)
+  local coming <const> = coming_owners(wanted, index, options.only)
   for _, one in ipairs(wanted) do
     local row <const> = index[key(one.label, one.attach.netns, one.attach.iface)]
-    if row or not options.only or options.only[one.attach.iface] then
+    if row or not options.only or options.only[one.attach.iface] or coming[one.map_owner] then
       table.insert(plan, plan_one(one, row, options))
     end
   end

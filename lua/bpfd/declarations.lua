@@ -22,6 +22,10 @@ local goes <const> = { remove = true, replace = true }
 ---@field prune boolean?
 ---@field dry_run boolean?
 ---@field only table<string, boolean>?  interfaces that have come
+---@field absent boolean?  what is for an interface that is not there waits for it
+---@field file string?  of programs.d, that it is from
+---@field offline boolean?  images that the store has not are ENODATA
+---@field is_stale (fun(): boolean)?  whether a newer version has come while images were pulled
 
 local function labels_of(entries)
   local labels = {}
@@ -37,14 +41,15 @@ local function chains_of(daemon)
 end
 
 local function make_plan(daemon, wanted)
-  local all, err = instances.wanted(daemon, wanted.name, wanted.programs,
-    { absent = wanted.only ~= nil })
+  local absent <const> = wanted.absent or wanted.only ~= nil
+  local all, err = instances.wanted(daemon, wanted.name, wanted.programs, { absent = absent })
   if not all then return nil, err end
   for rank, one in ipairs(all) do one.rank = rank end
   return declaration_diff.plan(all, instances.running(daemon, wanted.name), {
     labels = labels_of(wanted.programs), chains = chains_of(daemon),
     -- policies that decide of loads decide of priorities too
     adjust = not daemon.policy:wants "program.load", prune = wanted.prune, only = wanted.only,
+    absent = absent,
   })
 end
 
@@ -185,8 +190,9 @@ local function declaration_of(daemon, request, wanted)
   for index, interface in pairs(daemon.interfaces.known) do
     seen[tostring(index)] = interface.name
   end
-  local peer <const> = request.peer
+  local peer <const>, before <const> = request.peer, daemon.store:declaration(wanted.name)
   return #entries > 0 and { programs = entries, seen = json.object(seen),
+    file = wanted.file or before and before.file or nil,
     peer = { pid = peer.pid, uid = peer.uid, gid = peer.gid, groups = peer.groups } } or nil
 end
 
@@ -249,6 +255,23 @@ function declarations.apply(daemon, request, wanted)
   if not changes then return nil, err end
   log_changes(request, wanted.name, changes)
   return changes
+end
+
+--- Interfaces of the daemon's own namespace that a declaration names and that are not there.
+---@param declared table  of the store
+---@return string[]
+function declarations.missing(declared)
+  local names, seen = {}, {}
+  for _, entry in ipairs(declared.programs) do
+    local iface <const> = not entry.attach.netns and entry.attach.iface
+    if iface and not seen[iface] and not declaration.is_pattern(iface)
+        and not bpf.network.index(iface) then
+      seen[iface] = true
+      names[#names + 1] = iface
+    end
+  end
+  table.sort(names)
+  return names
 end
 
 --- Whether a declaration wants something on an interface of the daemon's own namespace.

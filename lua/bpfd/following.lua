@@ -6,11 +6,12 @@ local declaration = require "bpf.declaration"
 local chain_state = require "bpfd.chain_state"
 local change = require "bpfd.change"
 local declarations = require "bpfd.declarations"
-local declared_images = require "bpfd.declared_images"
+local declared_sources = require "bpfd.declared_sources"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 local own_request = require "bpfd.own_request"
+local persisted = require "bpfd.persisted"
 local place = require "bpfd.place"
 
 local following = {}
@@ -58,17 +59,18 @@ local function drop(self, ifindex, why, leaves)
   end
   if #keys == 0 then return end
   local held <close> = lock.hold(keys) -- luacheck: ignore held
-  local members, name = {}, nil
+  local members, rows, name = {}, {}, nil
   for _, row in ipairs(rows_on(daemon, ifindex)) do
     if leaves(row) then
       table.insert(members, change.member(daemon, row))
+      table.insert(rows, row)
       daemon.departed:add(row.id)
       name = row.note.attach.iface
     end
   end
   if #members == 0 then return end
   local done, err = change.run(daemon, own_request.new "link.removed",
-    { drop = members, is_fact = true })
+    { drop = members, is_fact = true, before = function() persisted.keep(daemon.store, rows) end })
   if done then
     log.info("%s %s: %d programs went with it", name, why, #members)
   else
@@ -86,23 +88,13 @@ local function drop_unmatched(self, ifindex, name)
   end)
 end
 
-local function with_images(daemon, programs)
-  for _, entry in ipairs(programs) do
-    if entry.image_url then
-      local image, err = declared_images.resolved(daemon, entry)
-      if not image then return nil, err end
-      entry.files = { image = image }
-    end
-  end
-  return programs
-end
-
 -- Of one declaration, for interfaces that have come. What fails for all is tried for each.
 local function load_on(self, name, declared, ifaces)
   local only = {}
   for _, iface in ipairs(ifaces) do only[iface] = true end
   local entries, changes, err
-  entries, err = with_images(self.daemon, declared.programs)
+  entries, err = declared_sources.reopen(self.daemon, own_request.new "declaration.apply", name,
+    declared.programs)
   if entries then
     changes, err = declarations.apply(self.daemon,
       own_request.new("declaration.apply", declared.peer),
@@ -120,7 +112,9 @@ local function come(self, name, ifaces)
   local declared <const> = self.daemon.store:declaration(name)
   local wanted = {}
   for _, iface in ipairs(ifaces) do
-    if declared and declarations.is_wanted_on(declared, iface) then table.insert(wanted, iface) end
+    if declared and not declared.awaited and declarations.is_wanted_on(declared, iface) then
+      table.insert(wanted, iface)
+    end
   end
   if #wanted > 0 then load_on(self, name, declared, wanted) end
 end
@@ -139,6 +133,7 @@ local function take_turn(self)
   for _, name in ipairs(#ifaces > 0 and self.daemon.store:declarations() or {}) do
     come(self, name, ifaces)
   end
+  if #ifaces > 0 and self.came then self.came() end
 end
 
 -- One task at a time; what comes meanwhile is its next turn.
@@ -193,9 +188,10 @@ end
 
 --- Begins, when the index agrees with the kernel.
 ---@param daemon table
-function following.start(daemon)
+---@param came fun()?  called when interfaces have come and have what is declared for them
+function following.start(daemon, came)
   local self = setmetatable({
-    daemon = daemon, gone = {}, renamed = {}, new = {},
+    daemon = daemon, came = came, gone = {}, renamed = {}, new = {},
   }, following)
   daemon.interfaces:subscribe(function(event)
     if not on[event.on] then return end

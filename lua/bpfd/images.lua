@@ -138,7 +138,8 @@ function images.pull(daemon, request, wish)
 end
 
 --- Does something with an image of the store: work(digest) returns nil and ENODATA where it is not
---- there or not whole. Then it is pulled, if the policy lets it be, and the work is tried again.
+--- there or not whole. Then it is pulled, if the policy lets it be, and the work is tried again;
+--- with `wish.offline` no registry is asked, and the answer is ENODATA.
 ---@generic T
 ---@param work fun(digest: string?): T?, bpf.error?, any
 ---@return T?, bpf.error?, any
@@ -150,9 +151,12 @@ function images.with(daemon, request, wish, work)
     local needed <close> = hold(image.digest) -- luacheck: ignore needed
     return work(image.digest)
   end
+  if wish.policy == "Always" and wish.offline then
+    return refuse("ENODATA", "the pull policy Always asks the registry each time")
+  end
   if wish.policy == "Always" then return pull_and_work() end
   local result, err, more = work(nil)
-  if result or err.code ~= "ENODATA" then return result, err, more end
+  if result or err.code ~= "ENODATA" or wish.offline then return result, err, more end
   if wish.policy == "Never" then
     return nil, err:with_advice "the pull policy Never asks no registry; IfNotPresent would"
   end

@@ -1,10 +1,11 @@
--- Object files that declarations need again, when an interface comes: kept by digest in the state
--- directory, for as long as one names them.
+-- Object files that are needed again, when an interface comes or after a reboot: kept by digest in
+-- the state directory, for as long as a declaration or a persisted program names them.
 
 local uv = require "luv"
 local core = require "bpf.core"
 local error_object = require "bpf.error"
 local log = require "bpfd.log"
+local persisted = require "bpfd.persisted"
 
 local system <const> = core.system
 
@@ -47,8 +48,8 @@ local function write_all(file, sealed)
   end
 end
 
--- Complete under its name, or not there.
-local function keep(sealed, path)
+-- Complete under its name, or not there; after a power cut, too.
+local function keep(self, sealed, path)
   local draft <const> = ("%s.%d"):format(path, system.identity().pid)
   local file, message = uv.fs_open(draft, "w", FILE_MODE)
   if not file then return failed(path, message) end
@@ -56,7 +57,7 @@ local function keep(sealed, path)
   good, message = write_all(file, sealed)
   uv.fs_close(file)
   if good then good, message = uv.fs_rename(draft, path) end
-  if good then return true end
+  if good then return core.disk.sync_directory(self.directory) end
   uv.fs_unlink(draft)
   return failed(path, message)
 end
@@ -71,7 +72,7 @@ local function take_one(self, source, limit, keeps)
   local path <const> = self:path(digest)
   if keeps and not system.facts(path) then
     local good
-    good, err = keep(sealed, path)
+    good, err = keep(self, sealed, path)
     if not good then return nil, err end
   end
   return digest
@@ -114,12 +115,13 @@ function objects:take(request, sources, options)
   return hold(self, all)
 end
 
---- Drops what no declaration names, unless more is just coming.
+--- Drops what nothing names, unless more is just coming.
 ---@param daemon table
 function objects:drop_unused(daemon)
   if self.taking > 0 then return end
   local used = {}
   for digest in pairs(self.wanted) do used[self:path(digest)] = true end
+  for digest in pairs(persisted.digests(daemon.store)) do used[self:path(digest)] = true end
   for _, name in ipairs(daemon.store:declarations()) do
     for _, entry in ipairs(daemon.store:declaration(name).programs) do
       if entry.digest then used[self:path(entry.digest)] = true end

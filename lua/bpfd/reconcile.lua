@@ -3,6 +3,7 @@
 local index = require "bpfd.index"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
+local persisted = require "bpfd.persisted"
 local reconcile_job = require "bpfd.reconcile_job"
 local tree = require "bpfd.tree"
 
@@ -28,6 +29,7 @@ local function put_all(daemon, found)
     known[program.id] = nil
   end
   for id in pairs(known) do
+    persisted.keep(daemon.store, { daemon.store:program(id) })
     daemon.store:remove_program(id)
     dropped = dropped + 1
   end
@@ -50,8 +52,12 @@ function reconcile.run(daemon)
   if not found then return nil, err:because "reading what is pinned" end
   local good
   good, err = daemon.store:change(function()
+    persisted.keep(daemon.store, daemon.store:of_other_boots())
+    persisted.keep_declarations(daemon.store)
     daemon.store:forget_other_boots()
-    return put_all(daemon, found)
+    put_all(daemon, found)
+    persisted.drop_loaded(daemon.store)
+    return true
   end)
   if not good then return nil, err end
   for hook_name in pairs(found.chains) do daemon.hooks:hold(hook_name) end

@@ -4,71 +4,37 @@
 local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
+local log = require "bpfd.log"
+local tables = require "bpfd.store_tables"
 
-local VERSION <const> = 3
 local BUSY <const> = 500 -- milliseconds that the loop may stand still for somebody who reads along
-
-local schema <const> = [[
-DROP TABLE IF EXISTS programs;
-CREATE TABLE programs (
-  id INTEGER PRIMARY KEY,       -- the kernel's
-  boot_id TEXT NOT NULL,
-  type TEXT NOT NULL,           -- the word it was loaded with
-  hook TEXT,                    -- of members of chains
-  position INTEGER,
-  map_owner_id INTEGER,
-  iface TEXT,
-  ifindex INTEGER,              -- of the daemon's own network namespace
-  persist INTEGER NOT NULL,
-  declared_by TEXT,             -- name of the declaration
-  note TEXT NOT NULL,           -- JSON: everything else, as in the member record
-  object TEXT NOT NULL,         -- JSON: the object in lists, as far as it never changes
-  attach TEXT NOT NULL          -- JSON: its attach, likewise
-) STRICT;
-CREATE INDEX programs_by_hook ON programs (hook, position);
-CREATE INDEX programs_by_owner ON programs (map_owner_id);
-CREATE TABLE IF NOT EXISTS persistent (       -- loaded with persist before the last boot
-  old_id INTEGER NOT NULL,
-  boot_id TEXT NOT NULL,
-  note TEXT NOT NULL,
-  UNIQUE (old_id, boot_id)
-) STRICT;
-CREATE INDEX programs_by_declaration ON programs (declared_by);
-CREATE TABLE IF NOT EXISTS declarations (
-  name TEXT PRIMARY KEY,
-  boot_id TEXT NOT NULL,
-  declaration TEXT NOT NULL     -- JSON: programs, whose they are, interfaces that were seen
-) STRICT;
-DROP TABLE IF EXISTS chains;
-CREATE TABLE chains (
-  hook TEXT PRIMARY KEY,
-  boot_id TEXT NOT NULL,
-  manifest TEXT NOT NULL        -- JSON, as in the manifest map, with what was found out since
-) STRICT;
-]]
 
 local store = {}
 store.__index = store
 
-local function read_version(database)
-  local statement <close>, err = database:prepare "PRAGMA user_version"
+local function ask(database, sql)
+  local statement <close>, err = database:prepare(sql)
   if not statement then return nil, err end
   local row
   row, err = statement:row()
   if not row then return nil, err end
-  return row.user_version
+  return row.answer
 end
 
 local function set_up(database)
-  local version, err = read_version(database)
+  local version, err = ask(database, "SELECT user_version AS answer FROM pragma_user_version")
   if not version then return nil, err end
-  if version == VERSION then return true end
-  if version > VERSION then
+  if version == tables.version then return true end
+  if version > tables.version then
     return nil, error_object.new { code = "EPROTO",
       message = ("it is of version %d, which a newer bpfd has written"):format(version) }
   end
-  return database:execute("BEGIN IMMEDIATE;" .. schema ..
-    ("PRAGMA user_version = %d; COMMIT;"):format(VERSION))
+  local has
+  has, err = ask(database,
+    "SELECT count(*) AS answer FROM sqlite_master WHERE name = 'persisted'")
+  if not has then return nil, err end
+  return database:execute("BEGIN IMMEDIATE;" .. (has > 0 and tables.rescue or "") .. tables.sql ..
+    ("PRAGMA user_version = %d; COMMIT;"):format(tables.version))
 end
 
 --- Opens or creates the database.
@@ -95,6 +61,22 @@ local function statement(self, sql)
   return made
 end
 
+--- A statement of another module's, prepared once.
+---@param sql string
+store.statement = statement
+
+--- What is written in this transaction is on the disk before `change` returns: a power cut does not
+--- undo it.
+function store:make_durable() self.is_durable = true end
+
+-- The log of the last transactions is synchronized before it goes into the database, and only then.
+local function synchronize(self)
+  if not self.is_durable then return end
+  self.is_durable = false
+  local done, err = self.database:execute "PRAGMA wal_checkpoint(PASSIVE)"
+  if not done then log.warning("a power cut may undo the last change: %s", tostring(err)) end
+end
+
 --- Runs body() in a transaction: all of its changes or, if it raises or returns nil, none.
 ---@return any result, bpf.error? err
 function store:change(body)
@@ -104,10 +86,14 @@ function store:change(body)
   if good and result ~= nil then
     local done
     done, err = self.database:execute "COMMIT"
-    if done then return result end
+    if done then
+      synchronize(self)
+      return result
+    end
     failure = err
   end
   self.database:execute "ROLLBACK"
+  self.is_durable = false
   if not good and not error_object.is(result) then error(result, 0) end
   return nil, not good and result or failure
 end
@@ -159,7 +145,7 @@ function store:image_users()
       SELECT json_extract(note, '$.image_digest') AS digest, id FROM programs
         WHERE digest IS NOT NULL
       UNION ALL
-      SELECT json_extract(note, '$.image_digest') AS digest, NULL FROM persistent
+      SELECT json_extract(note, '$.image_digest') AS digest, NULL FROM persisted
         WHERE digest IS NOT NULL
       ORDER BY id]]):rows()
   return function()
@@ -211,9 +197,12 @@ function store:put_declaration(name, declaration)
 end
 
 ---@return table? declaration
+---@return boolean? of_another_boot
 function store:declaration(name)
-  local row = statement(self, "SELECT declaration FROM declarations WHERE name = ?"):row(name)
-  return row and json.decode(row.declaration)
+  local row = statement(self, "SELECT boot_id, declaration FROM declarations WHERE name = ?")
+    :row(name)
+  if not row then return nil end
+  return json.decode(row.declaration), row.boot_id ~= self.boot_id
 end
 
 ---@return string[]
@@ -235,6 +224,7 @@ end
 ---@param hook string?
 ---@param shown { object: string, attach: string }  what of it is shown and never changes, as JSON
 function store:put_program(id, note, hook, shown)
+  if note.persist then self:make_durable() end
   return assert(statement(self, [[INSERT OR REPLACE INTO programs
       (id, boot_id, type, hook, map_owner_id, iface, ifindex, persist, declared_by, note, object,
         attach) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]])
@@ -244,6 +234,8 @@ function store:put_program(id, note, hook, shown)
 end
 
 function store:remove_program(id)
+  local row <const> = statement(self, "SELECT persist FROM programs WHERE id = ?"):row(id)
+  if row and row.persist == 1 then self:make_durable() end
   return assert(statement(self, "DELETE FROM programs WHERE id = ?"):run(id))
 end
 
@@ -285,14 +277,19 @@ function store:chains()
   end, state, start, closing
 end
 
---- Forgets what ran before the last boot, but for what is to come back. Returns how many programs
---- there were.
+--- Rows of the programs of other boots, their notes decoded.
+---@return table[]
+function store:of_other_boots()
+  local rows = {}
+  for row in statement(self, "SELECT * FROM programs WHERE boot_id <> ? ORDER BY id")
+      :rows(self.boot_id) do rows[#rows + 1] = program_of(row) end
+  return rows
+end
+
+--- Forgets what ran before the last boot. Returns how many programs there were.
 ---@return integer
 function store:forget_other_boots()
   assert(statement(self, "DELETE FROM chains WHERE boot_id <> ?"):run(self.boot_id))
-  assert(statement(self, "DELETE FROM declarations WHERE boot_id <> ?"):run(self.boot_id))
-  assert(statement(self, [[INSERT OR IGNORE INTO persistent (old_id, boot_id, note)
-    SELECT id, boot_id, note FROM programs WHERE boot_id <> ? AND persist]]):run(self.boot_id))
   return assert(statement(self, "DELETE FROM programs WHERE boot_id <> ?"):run(self.boot_id))
 end
 

@@ -33,6 +33,7 @@ end
 ---@field namespace? table   where it runs (spec.support.namespace); this process's when left out
 ---@field config? string|fun(directory: string): string  text of its bpfd.lua
 ---@field policies? table<string, string>  files of its policy.d
+---@field declarations? table<string, string>  files of its programs.d
 ---@field prefix? string     how its directory's name begins
 ---@field env? table
 ---@field log_level? string   debug when left out
@@ -50,6 +51,7 @@ function daemon.start(options)
     socket = directory .. "/run/bpfd.sock",
   }, daemon)
   local config <const> = options.config or "return {}\n"
+  for name, text in pairs(options.declarations or {}) do self:declaration(name, text) end
   write(self.config, type(config) == "function" and config(directory) or config)
   for name, text in pairs(options.policies or {}) do self:policy(name, text) end
   self:restart()
@@ -96,6 +98,26 @@ end
 function daemon:stop()
   self.process:signal "sigterm"
   return (assert(self.process:wait(), "bpfd does not stop"))
+end
+
+---As far as a reboot can be had without one: the daemon ends, and its bpffs with all that runs and
+---its run directory are gone. The index says that it is of another boot.
+---@param options? { kill: boolean? }
+function daemon:end_boot(options)
+  if options and options.kill then self:kill() else self:stop() end
+  process.check { "umount", "-l", self.run_dir .. "/fs" }
+  process.check { "rm", "-rf", "--one-file-system", self.run_dir }
+  local index <close> = assert(require "bpfd_database".open(self.state_dir .. "/bpfd.db", 500))
+  for _, name in ipairs { "programs", "chains", "declarations" } do
+    assert(index:execute("UPDATE " .. name .. " SET boot_id = 'the one before'"))
+  end
+end
+
+---Writes a file of its programs.d, or takes it away where there is no text.
+function daemon:declaration(name, text)
+  local directory <const> = self.directory .. "/programs.d"
+  uv.fs_mkdir(directory, tonumber("755", 8))
+  if text then write(directory .. "/" .. name, text) else os.remove(directory .. "/" .. name) end
 end
 
 ---Runs `bpfctl ...` against it.

@@ -19,10 +19,10 @@ local function refusal(message, advice)
   return nil, error_object.new { code = "EINVAL", message = message, advice = advice }
 end
 
-local function id_in(value, name)
+local function id_in(value, name, what)
   local id = type(value) == "number" and math.tointeger(value)
   if id and id > 0 and id < 1 << 32 then return id end
-  return refusal(("%s must be a program id"):format(name))
+  return refusal(("%s must be %s"):format(name, what or "a program id"))
 end
 
 local function check_name(name)
@@ -121,22 +121,27 @@ program["program.replace"] = {
     wish, err = read_wish(daemon, inherit(row, request.params))
     if not wish then return nil, err end
     wish.replaces, wish.label, wish.declared_by = id, row.note.label, row.note.declared_by
-    wish.pattern = row.note.pattern
+    wish.pattern, wish.persisted = row.note.pattern, row.note.persisted
     return programs.load(daemon, request, wish)
   end,
 }
 
 program["program.unload"] = {
-  parameters = { id = true, missing_ok = true },
+  parameters = { id = true, persisted = true, missing_ok = true },
   run = function(daemon, request)
-    local id, err = id_in(request.params.id, "id")
-    if not id then return nil, err end
+    local params <const> = request.params
+    local by_number <const> = params.persisted ~= nil
+    if by_number and params.id ~= nil then return refusal "id and persisted exclude each other" end
+    local key <const> = by_number and "persisted" or "id"
+    local which, err = id_in(params[key], key, by_number and "the number of a persisted program")
+    if not which then return nil, err end
+    local unload <const> = by_number and programs.unload_persisted or programs.unload
     local done
-    done, err = programs.unload(daemon, request, id)
-    if not done and not (err.code == "ENOENT" and request.params.missing_ok == true) then
+    done, err = unload(daemon, request, which)
+    if not done and not (err.code == "ENOENT" and params.missing_ok == true) then
       return nil, err
     end
-    return { id = id }
+    return { [key] = which }
   end,
 }
 
