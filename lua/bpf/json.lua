@@ -22,6 +22,8 @@ local order <const> = {
   "bytes_memlock", "verified_insns",
   "segments", "members", "owner",
   "changes", "action", "why", "map_owner",
+  "version", "started_at", "uptime", "number", "file", "state", "waiting_for", "problem",
+  "programs",
   "code", "message", "doing", "advice", "log", "hook", "data",
 }
 

@@ -14,6 +14,8 @@ local commands <const> = {
   "chain",
   "map",
   "policy",
+  "status",
+  "reload",
   "features",
   "run",
   "repl",

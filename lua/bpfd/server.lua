@@ -218,14 +218,14 @@ end
 -- A listener's socket: the one that a service manager has opened there, else one of our own.
 local function open_listener(self, listen, given)
   local socket, err = given[listen.path]
-  local is_given <const> = socket ~= nil
+  local is_given <const>, group <const> = socket ~= nil, group_of(listen)
   if not socket then
-    socket, err = core.socket.listen(listen.path, { mode = listen.mode, group = group_of(listen) })
+    socket, err = core.socket.listen(listen.path, { mode = listen.mode, group = group })
   end
   if not socket then return nil, err end
   given[listen.path] = nil
   local listener = { socket = socket, path = listen.path, allow = listen.allow,
-    is_given = is_given }
+    is_given = is_given, has_group = group ~= nil }
   listener.watch = loop.watch(socket:fd(), function() accept(self, listener) end)
   listener.watch:on "r"
   return listener

@@ -17,7 +17,7 @@ local kept <const> = {
 
 --- Gives up, for good and for all children, what a manager of eBPF programs needs at no time:
 --- other capabilities, gaining new ones, other programs and other processes' memory.
----@return true? ok, bpf.error? err
+---@return { capabilities: string[], refused_calls: integer }? kept, bpf.error? err
 function service.confine()
   local left, err = core.service.keep_capabilities(kept)
   if not left then return nil, err end
@@ -26,7 +26,7 @@ function service.confine()
   if not count then log.warning("%s", tostring(err)) end
   log.info("capabilities kept: %s; none can be gained; %d system calls are refused",
     table.concat(left, ", "), count or 0)
-  return true
+  return { capabilities = left, refused_calls = count or 0 }
 end
 
 --- The listening sockets that a service manager has opened for us, by path. To be asked once.

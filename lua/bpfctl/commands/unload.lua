@@ -10,6 +10,12 @@ local unload = {
       name = "missing_ok", kind = "flag",
       text = "An id that no longer exists is no error",
     },
+    {
+      name = "persisted", kind = "flag",
+      text = [[
+The ids are numbers of persisted programs, as status shows them; what
+is not loaded now is given up.]],
+    },
   },
   operands = { shared.program_ids(true) },
   draws = "nothing",
@@ -20,7 +26,7 @@ function unload.run(session, arguments)
   local failures = {}
   for _, id in ipairs(arguments.id) do
     local result, err = session:call("program.unload", {
-      id = id, missing_ok = arguments.missing_ok,
+      [arguments.persisted and "persisted" or "id"] = id, missing_ok = arguments.missing_ok,
     })
     if not result then failures[#failures + 1] = err end
     if session.exit then break end

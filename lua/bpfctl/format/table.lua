@@ -171,7 +171,7 @@ end
 -- Of these rarely, and of programs often: what draws them is loaded when it is asked for.
 local elsewhere <const> = {
   policies = "policies", policy_outcomes = "policies", policy_events = "policies",
-  maps = "maps", entries = "maps", entry = "maps", change = "maps",
+  status = "status", maps = "maps", entries = "maps", entry = "maps", change = "maps",
 }
 
 return setmetatable(draw, {

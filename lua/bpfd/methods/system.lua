@@ -1,23 +1,26 @@
--- system.status, system.features and request.cancel.
+-- system.status, reload and features, and request.cancel.
 
 local bpf = require "bpf"
 local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
-local job = require "bpfd.job"
+local status = require "bpfd.status"
 local uv = require "luv"
 
 local system = {}
 
 system["system.status"] = {
   parameters = {},
+  run = function(daemon, request) return status.of(daemon, request) end,
+}
+
+-- Policies and programs.d are read anew; what is broken changes nothing, and is told.
+system["system.reload"] = {
+  parameters = {},
   run = function(daemon)
-    return {
-      version = core.system.version, pid = core.system.identity().pid,
-      boot_id = daemon.store.boot_id, run_dir = daemon.run_dir, state_dir = daemon.state_dir,
-      config = daemon.config_path, programs = daemon.store:count "programs",
-      chains = daemon.store:count "chains", jobs = job.count(),
-    }
+    local good, err = daemon:reload()
+    if not good then return nil, err:because "reloading the policies" end
+    return { failed = status.failures(daemon) }
   end,
 }
 
