@@ -83,6 +83,7 @@ int main(int argc, char **argv)
 	    .module = "bpfctl",
 	    .open_core = open_light_core,
 	    .trust_environment = true,
+	    .uncollected = 8 * 1024, /* most commands end before */
 	};
 
 	return host_main(argc, argv, &options);

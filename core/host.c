@@ -114,6 +114,9 @@ int host_main(int argc, char **argv, const struct host_options *options)
 		fputs("out of memory\n", stderr);
 		return EXIT_SOFTWARE;
 	}
+	/* A step of negative size is a credit: lua_gc adds it to what the collector is owed. */
+	if (options->uncollected)
+		lua_gc(L, LUA_GCSTEP, -options->uncollected);
 	lua_pushcfunction(L, run);
 	lua_pushlightuserdata(L, &call);
 	if (lua_pcall(L, 1, 1, 0)) {

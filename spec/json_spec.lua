@@ -74,6 +74,21 @@ describe("json", function()
     end
   end)
 
+  it("reads what bpfd wrote without lpeg, and the same", function()
+    for _, text in ipairs { "[1,-2.5e3,9007199254740993]", '{"a":{"b":[]},"c":{}}', "{", "tru",
+      "[true,false,null,1]", "[18446744073709551615]", "[1,]", "+1", "'a'",
+      '"\\u00e9\\ud83d\\ude00"', ("["):rep(1000) .. ("]"):rep(1000) } do
+      local value, err = json.decode(text)
+      local own, own_err = json.decode(text, { own = true })
+      assert.equal(err and err.code, own_err and own_err.code, text)
+      if not err then assert.equal(json.encode(value), json.encode(own)) end
+    end
+  end)
+
+  it("wants a comma between values", function()
+    assert.equal("EBADMSG", select(2, json.decode "[1 2]").code)
+  end)
+
   it("escapes control characters", function()
     assert.equal([["a\n\u0001\u001b\""]], json.encode "a\n\1\27\"")
     assert.equal("a\n\1\27\"é", json.decode [["a\n\u0001\u001b\"\u00e9"]])
