@@ -8,10 +8,12 @@ local command, kernels = arg[1], table.move(arg, 2, #arg, 1, {})
 local runs, files, seen = {}, {}, {}
 local ok, stopped_by = true, nil
 
----Keeps the counts of a line that spec/run.lua printed.
+---Keeps the counts of a line that spec/run.lua printed, or has begun to.
 local function take(run, line)
-  local file, counts = line:match "^(%S+_spec%.lua)%s+(%d+ passed.-)%s+%("
+  print("  " .. line)
+  local file = line:match "^(%S+_spec%.lua) "
   if file then
+    local counts = line:match " (%d+ passed.-) +%(" or "not done"
     run.results[file] = counts:gsub(" passed", ""):gsub(" failed", " FAILED")
     if not seen[file] then files[#files + 1] = file end
     seen[file] = true
@@ -34,14 +36,11 @@ local function run_on(kernel)
   output:read_start(function(_, chunk)
     if not chunk then open = false return end
     rest = rest .. chunk
-    for line in rest:gmatch "([^\n]*)\n" do
-      print("  " .. line)
-      take(run, line)
-    end
+    for line in rest:gmatch "([^\n]*)\n" do take(run, line) end
     rest = rest:match "[^\n]*$"
   end)
   while open or not run.status do uv.run "once" end
-  if rest ~= "" then print("  " .. rest) end -- the file in which it was stopped
+  if rest ~= "" then take(run, rest) end
   output:close()
   machine:close()
   machine = nil
