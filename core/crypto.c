@@ -1,25 +1,15 @@
-#include <dlfcn.h>
 #include <stddef.h>
 
 #include "core/crypto.h"
 
 const struct crypto_library *crypto_open(void)
 {
+	static const char *const names[] = {"libcrypto.so.3", NULL};
+	static const char *const functions[] = {CRYPTO_FUNCTIONS(LIBRARY_NAME) NULL};
 	static struct crypto_library found;
 	static const struct crypto_library *opened;
-	void *library;
 
-	if (opened)
-		return opened;
-	library = dlopen("libcrypto.so.3", RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		return NULL;
-#define FIND_FUNCTION(name)                                                                        \
-	found.name = (__typeof__(found.name))dlsym(library, #name);                                \
-	if (!found.name)                                                                           \
-		return NULL;
-	CRYPTO_FUNCTIONS(FIND_FUNCTION)
-#undef FIND_FUNCTION
-	opened = &found;
+	if (!opened && !shared_library_open(names, functions, &found))
+		opened = &found;
 	return opened;
 }

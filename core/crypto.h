@@ -10,6 +10,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "core/shared_library.h"
+
 #define CRYPTO_FUNCTIONS(X)                                                                        \
 	X(BIO_new)                                                                                 \
 	X(BIO_s_mem)                                                                               \
@@ -35,9 +37,7 @@
 	X(ERR_clear_error)
 
 struct crypto_library {
-#define DECLARE_FUNCTION(name) __typeof__(name) *name;
-	CRYPTO_FUNCTIONS(DECLARE_FUNCTION)
-#undef DECLARE_FUNCTION
+	CRYPTO_FUNCTIONS(LIBRARY_MEMBER)
 };
 
 /* NULL without libcrypto 3. */

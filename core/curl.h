@@ -8,6 +8,8 @@
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 
+#include "core/shared_library.h"
+
 #define CURL_FUNCTIONS(X)                                                                          \
 	X(curl_global_init)                                                                        \
 	X(curl_easy_init)                                                                          \
@@ -26,9 +28,7 @@
 	X(curl_url_cleanup)
 
 struct curl_library {
-#define DECLARE_FUNCTION(name) __typeof__(name) *name;
-	CURL_FUNCTIONS(DECLARE_FUNCTION)
-#undef DECLARE_FUNCTION
+	CURL_FUNCTIONS(LIBRARY_MEMBER)
 };
 
 #endif

@@ -1,4 +1,3 @@
-#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -8,6 +7,7 @@
 #include <sha2.h>
 
 #include "core/digest.h"
+#include "core/shared_library.h"
 
 /*
  * Up to here libmd does it, which is small and linked: to open libcrypto, which each job would do
@@ -17,30 +17,25 @@
 
 _Static_assert(SHA256_SIZE == SHA256_DIGEST_LENGTH, "a SHA-256 is 32 bytes");
 
+#define DIGEST_FUNCTIONS(X) X(EVP_sha256) X(EVP_Digest)
+
 struct crypto {
-	typeof(EVP_sha256) *sha256;
-	typeof(EVP_Digest) *digest;
+	DIGEST_FUNCTIONS(LIBRARY_MEMBER)
 };
 
 static int open_crypto(struct crypto *crypto)
 {
-	static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1"};
-	void *library = NULL;
+	static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1", NULL};
+	static const char *const functions[] = {DIGEST_FUNCTIONS(LIBRARY_NAME) NULL};
 
-	for (size_t i = 0; !library && i < sizeof(names) / sizeof(*names); i++)
-		library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		return -ENOSYS;
-	crypto->sha256 = (typeof(crypto->sha256))dlsym(library, "EVP_sha256");
-	crypto->digest = (typeof(crypto->digest))dlsym(library, "EVP_Digest");
-	return crypto->sha256 && crypto->digest ? 0 : -ENOSYS;
+	return crypto->EVP_Digest ? 0 : shared_library_open(names, functions, crypto);
 }
 
 int digest_sha256_bytes(const void *bytes, size_t size, unsigned char digest[SHA256_SIZE])
 {
 	static struct crypto crypto;
 	SHA2_CTX context;
-	int err = 0;
+	int err;
 
 	if (size <= SMALL) {
 		SHA256Init(&context);
@@ -48,11 +43,11 @@ int digest_sha256_bytes(const void *bytes, size_t size, unsigned char digest[SHA
 		SHA256Final(digest, &context);
 		return 0;
 	}
-	if (!crypto.digest)
-		err = open_crypto(&crypto);
+	err = open_crypto(&crypto);
 	if (err)
 		return err;
-	return crypto.digest(bytes, size, digest, NULL, crypto.sha256(), NULL) == 1 ? 0 : -EIO;
+	return crypto.EVP_Digest(bytes, size, digest, NULL, crypto.EVP_sha256(), NULL) == 1 ? 0
+											    : -EIO;
 }
 
 int digest_sha256(int fd, unsigned char digest[SHA256_SIZE])

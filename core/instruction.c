@@ -1,42 +1,33 @@
-#include <dlfcn.h>
 #include <elf.h>
 #include <stdint.h>
 #include <capstone/capstone.h>
 
 #include "core/instruction.h"
+#include "core/shared_library.h"
 
 #define AARCH64_LENGTH 4
 
 #define CAPSTONE_FUNCTIONS(X) X(cs_open) X(cs_malloc) X(cs_disasm_iter)
 
 struct disassembler {
-#define DECLARE_FUNCTION(name) __typeof__(name) *name;
-	CAPSTONE_FUNCTIONS(DECLARE_FUNCTION)
-#undef DECLARE_FUNCTION
+	struct {
+		CAPSTONE_FUNCTIONS(LIBRARY_MEMBER)
+	};
 	csh handle;
 	cs_insn *instruction; /* its layout differs between versions: never looked into */
 };
 
 static const struct disassembler *open_x86(void)
 {
-	static const char *const names[] = {"libcapstone.so.4", "libcapstone.so.5"};
+	static const char *const names[] = {"libcapstone.so.4", "libcapstone.so.5", NULL};
+	static const char *const functions[] = {CAPSTONE_FUNCTIONS(LIBRARY_NAME) NULL};
 	static struct disassembler found;
 	static const struct disassembler *opened;
-	void *library = NULL;
 
 	if (opened)
 		return opened;
-	for (size_t i = 0; !library && i < sizeof(names) / sizeof(*names); i++)
-		library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		return NULL;
-#define FIND_FUNCTION(name)                                                                        \
-	found.name = (__typeof__(found.name))dlsym(library, #name);                                \
-	if (!found.name)                                                                           \
-		return NULL;
-	CAPSTONE_FUNCTIONS(FIND_FUNCTION)
-#undef FIND_FUNCTION
-	if (found.cs_open(CS_ARCH_X86, CS_MODE_64, &found.handle) != CS_ERR_OK)
+	if (shared_library_open(names, functions, &found) ||
+	    found.cs_open(CS_ARCH_X86, CS_MODE_64, &found.handle) != CS_ERR_OK)
 		return NULL;
 	found.instruction = found.cs_malloc(found.handle);
 	if (found.instruction)

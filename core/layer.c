@@ -1,4 +1,3 @@
-#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <limits.h>
@@ -12,6 +11,7 @@
 #include <archive_entry.h>
 
 #include "core/layer.h"
+#include "core/shared_library.h"
 #include "core/system.h"
 
 #define BLOCK		65536
@@ -51,8 +51,7 @@
 	X(archive_entry_set_filetype)
 
 static struct {
-#define POINTER(name) typeof(&name) name;
-	FUNCTIONS(POINTER)
+	FUNCTIONS(LIBRARY_MEMBER)
 } library;
 
 struct layer_reader {
@@ -69,21 +68,13 @@ struct layer_reader {
 
 static int open_library(void)
 {
+	static const char *const names[] = {"libarchive.so.13", NULL};
+	static const char *const functions[] = {FUNCTIONS(LIBRARY_NAME) NULL};
 	static bool opened;
-	void *handle;
+	int err = opened ? 0 : shared_library_open(names, functions, &library);
 
-	if (opened)
-		return 0;
-	handle = dlopen("libarchive.so.13", RTLD_LAZY | RTLD_LOCAL);
-	if (!handle)
-		return -ENOSYS;
-#define LOOK_UP(name)                                                                              \
-	library.name = (typeof(&name))dlsym(handle, #name);                                        \
-	if (!library.name)                                                                         \
-		return -ENOSYS;
-	FUNCTIONS(LOOK_UP)
-	opened = true;
-	return 0;
+	opened = !err;
+	return err;
 }
 
 static int refuse(struct layer_reader *reader, enum layer_fault fault)

@@ -1,4 +1,3 @@
-#include <dlfcn.h>
 #include <errno.h>
 #include <histedit.h>
 #include <locale.h>
@@ -10,6 +9,7 @@
 
 #include "core/interrupt.h"
 #include "core/line_editor.h"
+#include "core/shared_library.h"
 
 #define REMEMBERED 1000
 
@@ -20,8 +20,7 @@
 /* clang-format on */
 
 static struct {
-#define DECLARE(name) typeof(&(name)) name;
-	LIBEDIT_FUNCTIONS(DECLARE)
+	LIBEDIT_FUNCTIONS(LIBRARY_MEMBER)
 } libedit;
 
 struct line_editor {
@@ -34,23 +33,13 @@ struct line_editor {
 
 static int open_libedit(void)
 {
-	static void *library;
+	static const char *const names[] = {"libedit.so.2", NULL};
+	static const char *const functions[] = {LIBEDIT_FUNCTIONS(LIBRARY_NAME) NULL};
+	static bool opened;
+	int err = opened ? 0 : shared_library_open(names, functions, &libedit);
 
-	if (library)
-		return 0;
-	library = dlopen("libedit.so.2", RTLD_NOW | RTLD_LOCAL);
-	if (!library)
-		return -ENOSYS;
-#define FIND(name)                                                                                 \
-	libedit.name = (typeof(&(name)))dlsym(library, #name);                                     \
-	if (!libedit.name)                                                                         \
-		goto incomplete;
-	LIBEDIT_FUNCTIONS(FIND)
-	return 0;
-incomplete:
-	dlclose(library);
-	library = NULL;
-	return -ENOSYS;
+	opened = !err;
+	return err;
 }
 
 static struct line_editor *editor_of(EditLine *line)

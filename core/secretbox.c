@@ -1,9 +1,9 @@
-#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <sodium.h>
 
 #include "core/secretbox.h"
+#include "core/shared_library.h"
 
 #define MEMORY_LIMIT (256 * 1024 * 1024)
 
@@ -18,33 +18,18 @@ _Static_assert(SECRETBOX_TAG == crypto_secretbox_MACBYTES, "a tag");
 	X(crypto_secretbox_open_easy)
 
 struct sodium_library {
-#define DECLARE_FUNCTION(name) __typeof__(name) *name;
-	SODIUM_FUNCTIONS(DECLARE_FUNCTION)
-#undef DECLARE_FUNCTION
+	SODIUM_FUNCTIONS(LIBRARY_MEMBER)
 };
 
 static const struct sodium_library *open_library(void)
 {
+	static const char *const names[] = {"libsodium.so.23", "libsodium.so.26", NULL};
+	static const char *const functions[] = {SODIUM_FUNCTIONS(LIBRARY_NAME) NULL};
 	static struct sodium_library found;
 	static const struct sodium_library *opened;
-	void *library;
 
-	if (opened)
-		return opened;
-	library = dlopen("libsodium.so.23", RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		library = dlopen("libsodium.so.26", RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		return NULL;
-#define FIND_FUNCTION(name)                                                                        \
-	found.name = (__typeof__(found.name))dlsym(library, #name);                                \
-	if (!found.name)                                                                           \
-		return NULL;
-	SODIUM_FUNCTIONS(FIND_FUNCTION)
-#undef FIND_FUNCTION
-	if (found.sodium_init() < 0)
-		return NULL;
-	opened = &found;
+	if (!opened && !shared_library_open(names, functions, &found) && found.sodium_init() >= 0)
+		opened = &found;
 	return opened;
 }
 

@@ -1,4 +1,3 @@
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/curl.h"
+#include "core/shared_library.h"
 #include "core/transfer.h"
 
 #define STALL_BYTES   1024
@@ -33,32 +33,21 @@ struct transfer {
 	uint64_t window_ms;
 };
 
-static int find_functions(void *library)
-{
-	struct curl_library found;
-
-#define FIND_FUNCTION(name)                                                                        \
-	found.name = (__typeof__(found.name))dlsym(library, #name);                                \
-	if (!found.name)                                                                           \
-		return -ENOSYS;
-	CURL_FUNCTIONS(FIND_FUNCTION)
-#undef FIND_FUNCTION
-	if (found.curl_global_init(CURL_GLOBAL_DEFAULT))
-		return -ENOSYS;
-	curl = found;
-	return 0;
-}
-
 static int open_library(void)
 {
-	static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4"};
-	void *library = NULL;
+	static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4", NULL};
+	static const char *const functions[] = {CURL_FUNCTIONS(LIBRARY_NAME) NULL};
+	struct curl_library found;
+	int err;
 
 	if (curl.curl_easy_init)
 		return 0;
-	for (size_t i = 0; !library && i < sizeof(names) / sizeof(*names); i++)
-		library = dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
-	return library ? find_functions(library) : -ENOSYS;
+	err = shared_library_open(names, functions, &found);
+	if (!err && found.curl_global_init(CURL_GLOBAL_DEFAULT))
+		err = -ENOSYS;
+	if (!err)
+		curl = found;
+	return err;
 }
 
 static uint64_t now_ms(void)
