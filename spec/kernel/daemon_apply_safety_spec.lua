@@ -9,6 +9,7 @@ local daemon = require "spec.support.daemon"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
+local rounds = require "spec.support.rounds"
 local rpc = require "spec.support.rpc"
 
 local BUILD <const> = os.getenv "BUILD" or "build"
@@ -220,11 +221,11 @@ describe("a declaration", function()
   end
 
   it("leaves each hook its old or its new chain when its job is killed", function()
-    kill_at(30, kill_job)
+    kill_at(rounds(30), kill_job)
   end)
 
   it("leaves each hook its old or its new chain when the daemon is killed", function()
-    kill_at(12, function() served:kill() end)
+    kill_at(rounds(12), function() served:kill() end)
   end)
 
   it("is written by export as what runs, and applied again gives the same", function()
