@@ -137,6 +137,22 @@ static int facts(lua_State *L)
 	return 1;
 }
 
+/* exists(path) -> boolean, links not followed. Raises where the kernel does not tell: what is taken
+ * for absent is removed, or made over what is there. */
+static int exists(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct stat status;
+	int err = lstat(path, &status) ? -errno : 0;
+
+	if (err && err != -ENOENT && err != -ENOTDIR) {
+		push_errno(L, err, "cannot look at %s", path);
+		return lua_error(L);
+	}
+	lua_pushboolean(L, !err);
+	return 1;
+}
+
 /* seal(descriptor | bytes, limit, name) -> descriptor of a copy that nobody can change */
 static int seal(lua_State *L)
 {
@@ -385,12 +401,14 @@ static int list_directory(lua_State *L)
 	if (!*directory)
 		return push_errno(L, -errno, "cannot list %s", path);
 	lua_newtable(L);
-	while ((entry = readdir(*directory))) {
+	while ((errno = 0, entry = readdir(*directory))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
 		lua_pushstring(L, entry->d_name);
 		lua_rawseti(L, -2, ++place);
 	}
+	if (errno)
+		return push_errno(L, -errno, "cannot list %s", path);
 	return 1;
 }
 
@@ -485,6 +503,7 @@ static const luaL_Reg functions[] = {
     {"descriptor", adopt_descriptor},
     {"detached_mount", detached_mount},
     {"device_numbers", device_numbers},
+    {"exists", exists},
     {"facts", facts},
     {"fork", fork_child},
     {"group_id", group_id},

@@ -31,7 +31,7 @@ int fdinfo__number(int fd, const char *key, __u64 *value)
 	return 0;
 }
 
-enum bpf_kind fdinfo__kind(int fd)
+int fdinfo__kind(int fd)
 {
 	char path[64], target[64];
 	ssize_t length;
@@ -39,7 +39,7 @@ enum bpf_kind fdinfo__kind(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length < 0)
-		return BPF_KIND_NONE;
+		return -errno;
 	target[length] = '\0';
 	if (!strcmp(target, "anon_inode:bpf-prog"))
 		return BPF_KIND_PROGRAM;

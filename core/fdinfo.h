@@ -14,7 +14,8 @@ enum bpf_kind {
 	BPF_KIND_LINK,
 };
 
-/* What kind of BPF object is behind the descriptor: bpf(2) answers for any kind without a word. */
-enum bpf_kind fdinfo__kind(int fd);
+/* What kind of BPF object is behind the descriptor, or -errno: bpf(2) answers for any kind without
+ * a word. */
+int fdinfo__kind(int fd);
 
 #endif

@@ -21,7 +21,7 @@ int pin__open(const char *path, enum bpf_kind kind, __u32 flags)
 {
 	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
 	struct stat status;
-	int fd;
+	int fd, found;
 
 	if (lstat(path, &status))
 		return -errno;
@@ -30,10 +30,11 @@ int pin__open(const char *path, enum bpf_kind kind, __u32 flags)
 	fd = bpf_obj_get_opts(path, &options);
 	if (fd < 0) /* ordinary files are answered as if they were secret */
 		return bpffs__contains(path) == 0 ? -EMEDIUMTYPE : -errno;
-	if (fdinfo__kind(fd) == kind)
+	found = fdinfo__kind(fd);
+	if (found == (int)kind)
 		return fd;
 	close(fd);
-	return -EMEDIUMTYPE;
+	return found < 0 ? found : -EMEDIUMTYPE;
 }
 
 int bpffs__contains(const char *directory)
@@ -46,24 +47,24 @@ int bpffs__contains(const char *directory)
 }
 
 /* A bpffs in a bpffs would be one too many. */
-static bool is_mount_root(const char *directory)
+static int is_mount_root(const char *directory)
 {
 	struct statx status;
 
 	if (statx(AT_FDCWD, directory, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &status))
-		return false;
-	return status.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+		return -errno;
+	return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 int bpffs__mount(const char *directory, mode_t mode)
 {
 	char options[32];
-	int contains = bpffs__contains(directory);
+	int contains = bpffs__contains(directory), is_root = 0;
 
-	if (contains < 0)
-		return contains;
-	if (contains && is_mount_root(directory))
-		return 0;
+	if (contains > 0)
+		is_root = is_mount_root(directory);
+	if (contains < 0 || is_root)
+		return contains < 0 ? contains : is_root < 0 ? is_root : 0;
 	snprintf(options, sizeof(options), "mode=%04o", mode);
 	if (mount("bpf", directory, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, options))
 		return -errno;
@@ -89,6 +90,8 @@ int pin__rename(const char *from, const char *to)
 	/* a file system that does not know the flag: look first */
 	if (!access(to, F_OK))
 		return -EEXIST;
+	if (errno != ENOENT)
+		return -errno;
 	return rename(from, to) ? -errno : 0;
 }
 

@@ -39,15 +39,13 @@ end
 ---@param path string
 ---@return table? file_system, bpf.error? err
 function file_system.open(path)
-  if not core.system.facts(path .. "/.") then
-    local made, err = core.system.make_directory(path, tonumber("755", 8))
-    if not made then return nil, err end
-  end
-  if not bpf.pin.is_bpffs(path) then
-    local good, err = bpf.pin.mount_bpffs(path)
-    if not good then return nil, err end
-  end
-  local good, err = make_rooms(path)
+  local good, err = core.system.make_directory(path, tonumber("755", 8))
+  if not good and err.code ~= "EEXIST" then return nil, err end
+  good, err = bpf.pin.is_bpffs(path)
+  -- over one that only does not tell, a second one would hide all that is pinned
+  if good == nil then return nil, err:because "looking for the bpffs" end
+  if not good then good, err = bpf.pin.mount_bpffs(path) end
+  if good then good, err = make_rooms(path) end
   if not good then return nil, err end
   if not is_in_host_namespace(path) then
     return nil, error_object.new { code = "EXDEV",

@@ -70,7 +70,7 @@ local function take_one(self, source, limit, keeps)
   if not digest then return nil, err end
   digest = "sha256:" .. digest
   local path <const> = self:path(digest)
-  if keeps and not system.facts(path) then
+  if keeps and not system.exists(path) then
     local good
     good, err = keep(self, sealed, path)
     if not good then return nil, err end

@@ -10,15 +10,17 @@ local tree = {}
 --- Whether something is there, of whatever kind.
 ---@param path string
 ---@return boolean
-function tree.exists(path)
-  return core.system.facts(path) ~= nil
-end
+--- Raises where the kernel does not tell: what is taken for absent would be removed.
+function tree.exists(path) return core.system.exists(path) end
 
 --- Names in a directory, sorted; none if it is not there.
 ---@param path string
 ---@return string[]
+--- Raises where the kernel does not tell, likewise.
 function tree.names(path)
-  local names = core.system.list(path) or {}
+  local names, err = core.system.list(path)
+  if not names and err.code ~= "ENOENT" then error(err) end
+  names = names or {}
   table.sort(names)
   return names
 end

@@ -93,7 +93,8 @@ end
 ---@return true?
 ---@return bpf.error? err
 function hook:check_free()
-  local id = core.network.xdp(self.ifindex)
+  local id, err = core.network.xdp(self.ifindex)
+  if not id and err then return nil, err end
   if not id then return true end
   local iface = interface_name(self)
   return nil, error_object.new {
@@ -107,7 +108,9 @@ end
 -- Not even under TCX, which would run beside it: who made that qdisc has filters of their own, and
 -- a chain ahead of them would decide over their packets.
 local function check_qdisc(self)
-  if core.network.qdisc(self.ifindex) ~= "ingress" then return true end
+  local kind, err = core.network.qdisc(self.ifindex)
+  if not kind and err then return nil, err end
+  if kind ~= "ingress" then return true end
   local iface = interface_name(self)
   return nil, error_object.new {
     code = "EBUSY", message = iface .. " has an ingress qdisc, which is not ours",

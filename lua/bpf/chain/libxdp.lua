@@ -80,7 +80,7 @@ local function name_members(ifindex, chain)
     local info = program and program:info()
     if info then member.id = info.id else chain.missing = true end
     -- without its link a member is in no slot
-    if not core.system.facts(member.link_pin) then chain.missing = true end
+    if not core.system.exists(member.link_pin) then chain.missing = true end
   end
 end
 
@@ -188,7 +188,7 @@ function libxdp.is_pinned(ifindex, id, count)
   local directory <const> = libxdp.pins(ifindex, id)
   for place = 0, count - 1 do
     for _, what in ipairs { "prog", "link" } do
-      if not core.system.facts(("%s/prog%d-%s"):format(directory, place, what)) then
+      if not core.system.exists(("%s/prog%d-%s"):format(directory, place, what)) then
         return false
       end
     end
@@ -203,7 +203,7 @@ end
 ---@return bpf.error? err
 function libxdp.unpin(ifindex, id)
   local directory <const> = libxdp.pins(ifindex, id)
-  if not core.system.facts(directory) then return true end
+  if not core.system.exists(directory) then return true end
   local lock <close>, err = core.libxdp.lock(libxdp.directory(), LOCK_TIME)
   if not lock then return nil, err end
   return core.pin.remove_tree(directory)

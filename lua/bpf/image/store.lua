@@ -270,12 +270,23 @@ function store:replace(name, bytes, is_durable)
   return good, err
 end
 
---- The bytes of one of the store's own files; nil where there is none.
+--- The bytes of one of the store's own files; nil where there is none. Raises where it cannot be
+--- read: an index that is taken for absent would be written anew, and all names be lost.
 ---@param name string
 ---@return string?
 function store:own_file(name)
-  local file <close> = io.open(self.path .. "/" .. name, "rb")
-  return file and file:read "a"
+  local path <const> = self.path .. "/" .. name
+  if not system.exists(path) then return nil end
+  local file <close>, err = system.open(path)
+  local parts = {}
+  while file do
+    local bytes
+    bytes, err = system.read(file, CHUNK)
+    if bytes == "" then return table.concat(parts) end
+    if not bytes then break end
+    parts[#parts + 1] = bytes
+  end
+  error(err:because("reading " .. path), 0)
 end
 
 local empty_index <const> = { schemaVersion = 2,
@@ -291,10 +302,10 @@ local function make(self)
   if not good then return nil, err end
   return self:locked(function()
     good = true
-    if not system.facts(self.path .. "/index.json") then
+    if not system.exists(self.path .. "/index.json") then
       good, err = self:replace("index.json", json.encode(empty_index, { sorted = true }))
     end
-    if good and not system.facts(self.path .. "/oci-layout") then
+    if good and not system.exists(self.path .. "/oci-layout") then
       good, err = self:replace("oci-layout", '{"imageLayoutVersion":"1.0.0"}')
     end
     return good, err
