@@ -258,12 +258,13 @@ local function doing(plan, culprit)
   return "changing what runs"
 end
 
---- Does it.
+--- Does it. What cannot be tidied up is for `reconcile.settle`: see bpfd.job.
 ---@param plan bpfd.change_plan
 ---@param progress fun(step: string, done: integer, total: integer)
 ---@param ask (fun(question: table): table?, bpf.error?)?  where policies are asked
 ---@return { added: table[], chains: table<string, table|false> }? outcome
 ---@return bpf.error? err
+---@return boolean? is_broken_off
 function change_job.run(plan, progress, ask)
   local pid <const> = core.system.identity().pid
   local home <close> = assert(core.system.open "/proc/self/ns/net")
@@ -277,12 +278,14 @@ function change_job.run(plan, progress, ask)
   end
   for _, addition in ipairs(plan.add) do
     addition.note.job, addition.staging = pid, plan.dirs:staging(pid)
+    addition.note.replaces = addition.replaces
     addition.dirs, addition.group = plan.dirs, plan.group
   end
   local outcome, err, culprit = work(job)
-  bpf.pin.remove_tree(plan.dirs:staging(pid))
-  if outcome then return outcome end
-  return nil, err:because(doing(plan, culprit))
+  local tidied, trouble = bpf.pin.remove_tree(plan.dirs:staging(pid))
+  if not outcome then return nil, err:because(doing(plan, culprit)), not tidied end
+  if not tidied then error(trouble) end
+  return outcome
 end
 
 return change_job

@@ -61,11 +61,13 @@ local function be_child(work, pipe, socket)
     if answer.error then return nil, error_object.new(answer.error) end
     return answer.result
   end
-  local good, result, err = xpcall(work, debug.traceback, progress, ask)
-  if not good then
+  local good, result, err, is_broken_off = xpcall(work, debug.traceback, progress, ask)
+  if not good and error_object.is(result) then
+    send { error = plain(result), is_broken_off = true }
+  elseif not good then
     send { fault = tostring(result) }
   elseif result == nil then
-    send { error = plain(err) }
+    send { error = plain(err), is_broken_off = is_broken_off }
   else
     send { result = result }
   end
@@ -272,11 +274,13 @@ function job.cancel_lane(name, why)
   for _, one in ipairs(jobs) do job.cancel(one, why) end
 end
 
---- Runs work(progress, ask) in a child and waits. What it returns comes back by JSON. In a job
+--- Runs work(progress, ask) in a child and waits. What it returns comes back by JSON; so does an
+--- error object that it raises, which breaks the work off in its midst, as a third result says that
+--- it could not tidy up. In a job
 --- nothing of the loop and of the database may be touched; what the work needs to know of these in
 --- its midst, it asks: ask(question) waits for what `answer` returns.
 ---@param work fun(progress: fun(step: string, done: integer, total: integer),
----  ask: fun(question: any): any, bpf.error?): any, bpf.error?
+---  ask: fun(question: any): any, bpf.error?): any, bpf.error?, boolean?
 ---@param options { keep: table?, progress: function?, started: fun(job: table)?,
 ---  answer: (fun(question: any): any, bpf.error?)?, lane: string?,
 ---  owner: { uid: integer, connection: any }? }?
@@ -284,7 +288,7 @@ end
 ---  answer: in a task of the daemon's; what it gets and returns is plain;
 ---  lane: "work" when left out, "pull" for what waits for others' machines; owner: for whom it is,
 ---  nil for work of the daemon's own, which waits for no client's
----@return any result, bpf.error? err, integer? died  the pid, if the child did not end by itself
+---@return any result, bpf.error? err, integer? died  the pid, if the work did not come to its end
 function job.run(work, options)
   local self = { work = work }
   for key, value in pairs(options or {}) do self[key] = value end
@@ -297,7 +301,7 @@ function job.run(work, options)
   end)
   if self.failure then return nil, self.failure end
   local result, err = outcome(self)
-  local died <const> = not self.message or self.message.fault
+  local died <const> = not self.message or self.message.fault or self.message.is_broken_off
   return result, err, died and self.pid or nil
 end
 

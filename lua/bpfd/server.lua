@@ -123,6 +123,7 @@ end
 local function call(self, request, method)
   local good, result, err, descriptors = xpcall(method.run, debug.traceback, self.daemon, request)
   if good then return result, err, descriptors end
+  if error_object.is(result) then return nil, result end
   log.error("a fault of bpfd's own, in %s: %s", request.method, result)
   return nil, refusal("EFAULT", "a fault of bpfd's own; its log says more")
 end
