@@ -2,6 +2,7 @@
 
 local bpf = require "bpf"
 local json = require "bpf.json"
+local log = require "bpfd.log"
 local time = require "bpfd.time"
 local verdict = require "bpf.verdict"
 
@@ -137,6 +138,18 @@ function program_object.whole(daemon, row)
   local object = json.decode(program_object.listed(daemon, row, {}), { null = true })
   add_details(object, daemon, row)
   object.kernel = kernel_object(info, row)
+  return object
+end
+
+--- One of ours that has just been loaded. That has happened, and is told even where the kernel
+--- cannot be asked now.
+function program_object.loaded(daemon, row)
+  local object, err = program_object.whole(daemon, row)
+  if object then return object end
+  log.warning("what the kernel tells of program %d is left out: %s", row.id, tostring(err))
+  object = json.decode(program_object.listed(daemon, row, {}), { null = true })
+  add_details(object, daemon, row)
+  object.kernel = kernel_object({ id = row.id, map_ids = {} }, row)
   return object
 end
 

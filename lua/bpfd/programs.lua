@@ -121,7 +121,7 @@ function programs.load(daemon, request, wish)
     wish.replaces and (" in the place of %d"):format(wish.replaces) or "", row.note.name,
     wish.attach.type, request.peer.uid)
   programs.warn(outcome)
-  return program_object.whole(daemon, row)
+  return program_object.loaded(daemon, row)
 end
 
 programs.not_ours = not_ours

@@ -9,13 +9,15 @@ local tree = require "bpfd.tree"
 
 local reconcile = {}
 
+-- What another moment may read: nobody is to serve who does not know of a program that runs.
+local is_passing <const> = { EIO = true, ENOMEM = true, EMFILE = true, ENFILE = true }
+
 local function put(daemon, program)
   local note, err = tree.note(daemon.directories, program.id)
-  if not note then
-    log.error("the record of program %d cannot be read: %s", program.id, tostring(err))
-    return
-  end
-  index.put_program(daemon, program.id, note, program.hook)
+  if note then return index.put_program(daemon, program.id, note, program.hook) end
+  err = err:because(("reading the record of program %d"):format(program.id))
+  if is_passing[err.code] then error(err) end
+  log.error("%s", tostring(err))
 end
 
 local function put_all(daemon, found)
@@ -78,7 +80,8 @@ function reconcile.settle(daemon, died, plan)
     log.error("what a dead job left behind could not be removed: %s", tostring(err))
     return nil
   end
-  daemon.store:change(function()
+  local good
+  good, err = daemon.store:change(function()
     for _, program in ipairs(found.kept) do put(daemon, program) end
     for _, gone in ipairs(found.gone) do daemon.store:remove_program(gone) end
     for name, manifest in pairs(found.chains) do
@@ -86,6 +89,7 @@ function reconcile.settle(daemon, died, plan)
     end
     return true
   end)
+  if not good then log.error("what a dead job has left is not written down: %s", tostring(err)) end
   for name in pairs(found.chains) do daemon.hooks:hold(name) end
   local outcome = { added = {}, chains = found.chains }
   for _, program in ipairs(found.kept) do

@@ -107,11 +107,24 @@ function reconcile_job.follow(dirs, hook_name)
   return judge_hook(dirs, hook_name, home) or { members = {} }
 end
 
+-- Where each program has a link of its own, one that came in the place of another is put in force
+-- before that one goes.
+local function add_replaced(set, note, is_in_force)
+  if note and note.replaces and is_in_force then set[note.replaces] = true end
+end
+
 -- Something that runs stays, even if somebody has removed what it was to be remembered by.
 local function judge_programs(dirs, hook_of, result)
-  for _, id in ipairs(tree.ids(dirs.fs .. "/programs")) do
-    if hook_of[id] or tree.exists(dirs:program(id) .. "/link") then
-      local note = tree.note(dirs, id)
+  local ids <const>, notes <const>, runs <const>, replaced <const> =
+    tree.ids(dirs.fs .. "/programs"), {}, {}, {}
+  for _, id in ipairs(ids) do
+    runs[id] = hook_of[id] or tree.exists(dirs:program(id) .. "/link")
+    notes[id] = runs[id] and tree.note(dirs, id) or nil
+    add_replaced(replaced, notes[id], runs[id])
+  end
+  for _, id in ipairs(ids) do
+    local note <const> = notes[id]
+    if hook_of[id] or runs[id] and not replaced[id] then
       table.insert(result.programs, { id = id, hook = hook_of[id] })
       result.users[id] = true
       if note and note.map_owner_id then result.users[note.map_owner_id] = true end
@@ -163,7 +176,7 @@ local function in_hands(dirs, pid, plan)
   for _, id in ipairs(tree.ids(dirs.fs .. "/programs")) do
     local note = tree.note(dirs, id)
     if note and note.job == pid then
-      table.insert(programs, { id = id, hook = note.attach.hook, is_new = true,
+      table.insert(programs, { id = id, hook = note.attach.hook, is_new = true, note = note,
         drop = { dirs:program(id), dirs:maps(id) } })
     end
   end
@@ -218,9 +231,13 @@ function reconcile_job.settle(dirs, pid, plan)
   drop_staged(dirs, pid)
   local programs <const> = in_hands(dirs, pid, plan)
   local result = { kept = {}, gone = {}, chains = judge_hooks(dirs, programs, plan, home) }
-  local kept_ids = {}
+  local kept_ids, replaced = {}, {}
   for _, program in ipairs(programs) do
     kept_ids[program.id] = is_in_force(dirs, result.chains, program)
+    add_replaced(replaced, program.note, kept_ids[program.id])
+  end
+  for _, program in ipairs(programs) do
+    if replaced[program.id] and not program.hook then kept_ids[program.id] = nil end
   end
   for _, program in ipairs(programs) do
     if kept_ids[program.id] then
