@@ -1,6 +1,8 @@
 -- What a daemon holds and what stands in its namespace, as one text: two of them are compared to
 -- prove that a request left nothing behind.
 local uv = require "luv"
+local client = require "bpf.client"
+local json = require "bpf.json"
 local process = require "spec.support.process"
 
 local residue = {}
@@ -35,6 +37,32 @@ local function children(lines, pid)
   end
 end
 
+-- A line of qdiscs that every interface has, to tell one list of filters from the next.
+local BETWEEN <const> = "qdisc show dev lo"
+
+-- Of all interfaces by two processes: a scan is made often.
+local function filters(lines, namespace, links)
+  local commands, places = { BETWEEN }, {}
+  for name in links:gmatch "\n?%d+: ([^:@]+)" do
+    for _, side in ipairs { "ingress", "egress" } do
+      commands[#commands + 1] = ("filter show dev %s %s"):format(name, side)
+      commands[#commands + 1] = BETWEEN
+      places[#places + 1] = name .. " "
+    end
+  end
+  local told = namespace:run({ "tc", "-force", "-batch", "-" },
+    { stdin = table.concat(commands, "\n") .. "\n" }).stdout
+  local at = 0
+  for line in told:gmatch "[^\n]+" do
+    if line:find "^qdisc " then
+      at = at + 1
+    else
+      lines[#lines + 1] = places[at] .. line
+    end
+  end
+  assert(at == #places + 1, "tc did not tell all")
+end
+
 local function namespace_state(lines, namespace)
   local links = namespace:check { "ip", "-details", "link", "show" }
   for name, rest in links:gmatch "\n?%d+: ([^:@]+)[^\n]*\n(.-)%f[\n\0]" do -- the first line of each
@@ -44,12 +72,12 @@ local function namespace_state(lines, namespace)
   for line in namespace:check({ "tc", "qdisc", "show" }):gmatch "[^\n]+" do
     lines[#lines + 1] = line
   end
-  for _, side in ipairs { "ingress", "egress" } do
-    for name in links:gmatch "\n?%d+: ([^:@]+)" do
-      local filters = namespace:run { "tc", "filter", "show", "dev", name, side }
-      for line in filters.stdout:gmatch "[^\n]+" do lines[#lines + 1] = name .. " " .. line end
-    end
-  end
+  filters(lines, namespace, links)
+end
+
+local function listed(daemon)
+  local session <close> = assert(client.connect { socket = daemon.socket })
+  return json.encode(assert(session:call "program.list"))
 end
 
 ---@param daemon table
@@ -61,7 +89,7 @@ function residue.scan(daemon)
   if daemon.process:alive() then
     descriptors(lines, daemon.pid)
     children(lines, daemon.pid)
-    lines[#lines + 1] = daemon:check("list", "-o", "json")
+    lines[#lines + 1] = listed(daemon)
   end
   if daemon.options.namespace then namespace_state(lines, daemon.options.namespace) end
   table.sort(lines)

@@ -1,0 +1,102 @@
+-- What is left of changes of many programs when a call fails in their midst, or is the last:
+-- declarations, replacements, new orders.
+local core = require "bpf.core"
+local chain_support = require "spec.support.chain"
+local programs = require "spec.support.fault_programs"
+local rpc = require "spec.support.rpc"
+local walk = require "spec.support.fault_walk"
+
+local NAME <const> = "faults.lua"
+
+-- An entry of a declaration as it travels; v tells the old from the new.
+local function entry(label, type_name, priority, v)
+  local wanted <const>, object <const> = programs.of(type_name, priority, v)
+  wanted.label, wanted.object = label, object
+  return wanted
+end
+
+local function apply(self, entries)
+  local sent, descriptors <const>, place_of = {}, {}, {}
+  for at, one in ipairs(entries) do
+    if not place_of[one.object] then
+      descriptors[#descriptors + 1] = assert(core.system.open(one.object))
+      place_of[one.object] = #descriptors - 1
+    end
+    sent[at] = {}
+    for key, value in pairs(one) do sent[at][key] = value end
+    sent[at].object, sent[at].fd = nil, place_of[one.object]
+  end
+  local result, err, rpc_code = self:call("declaration.apply",
+    { name = NAME, programs = sent, prune = true }, descriptors)
+  for _, descriptor in ipairs(descriptors) do descriptor:close() end
+  return result, err, rpc_code
+end
+
+local function take_away(self) assert(apply(self, {})) end
+
+local function change(name, old, new)
+  return {
+    name = name,
+    before = function(self) assert(apply(self, old)) end,
+    run = function(self) return apply(self, new) end,
+    after = take_away,
+  }
+end
+
+local everywhere <const> = { entry("a", "xdp", 10, "1"), entry("b", "xdp", 20, "1"),
+  entry("c", "tc", 10, "1"), entry("d", "tcx", 10, "1"), entry("e", "tracepoint", nil, "1") }
+
+-- A replacement with another priority, so that the chain is reordered by the same swap.
+local function replacement(type_name)
+  return {
+    name = "a replacement on " .. type_name,
+    lay = function(self) assert(self:load(programs.of(type_name, 50, "beside"))) end,
+    before = function(self) return assert(self:load(programs.of(type_name, 40, "1"))).id end,
+    run = function(self, id)
+      local file <close> = assert(core.system.open(rpc.object))
+      return self:call("program.replace", { id = id, fd = 0, metadata = { v = "2" },
+        attach = { type = type_name, priority = 60 } }, { file })
+    end,
+  }
+end
+
+local operations <const> = {
+  change("an apply that adds, changes and removes", everywhere, {
+    entry("b", "xdp", 5, "1"), entry("f", "xdp", 30, "2"), entry("c", "tc", 10, "2"),
+    entry("g", "tc", 20, "2"), entry("e", "tracepoint", nil, "2"), entry("h", "tcx", 20, "2") }),
+  change("an apply of a new order", { entry("a", "xdp", 10, "1"), entry("b", "xdp", 20, "1"),
+    entry("c", "xdp", 30, "1"), entry("d", "tcx", 10, "1"), entry("e", "tcx", 20, "1") },
+    { entry("a", "xdp", 40, "1"), entry("b", "xdp", 20, "1"), entry("c", "xdp", 30, "1"),
+      entry("d", "tcx", 30, "1"), entry("e", "tcx", 20, "1") }),
+  change("an apply of nothing, which unloads several", everywhere, {}),
+  replacement "xdp", replacement "tc", replacement "tcx",
+  {
+    name = "two unloads",
+    before = function(self)
+      return { assert(self:load(programs.of("xdp", 40))).id,
+        assert(self:load(programs.of("tc", 40))).id }
+    end,
+    run = function(self, ids)
+      for _, id in ipairs(ids) do
+        local gone, err = self:call("program.unload", { id = id })
+        if not gone then return nil, err end
+      end
+      return true
+    end,
+  },
+}
+
+describe("with a fault in it,", function() walk.declare(_ENV, operations) end)
+
+describe("with the engine freplace and a fault in it,", function()
+  local some = {}
+  for at, operation in ipairs(operations) do
+    if at == 1 or at == 4 then
+      local copy = { missing = function() return chain_support.refusal("freplace", "xdp") end }
+      for key, value in pairs(operation) do copy[key] = value end
+      some[#some + 1] = copy
+    end
+  end
+  walk.declare(_ENV, some, {
+    config = 'return { interfaces = { ["*"] = { engine = "freplace", libxdp = "never" } } }' })
+end)

@@ -1,0 +1,47 @@
+-- What is left of a start that a call makes fail in its midst, or that is killed there: the next
+-- daemon finds all that ran, and all of it has run meanwhile.
+local programs = require "spec.support.fault_programs"
+local rpc = require "spec.support.rpc"
+local walk = require "spec.support.fault_walk"
+
+local function lay(self)
+  for priority = 10, 20, 10 do
+    assert(self:load(programs.of("xdp", priority)))
+    assert(self:load(programs.of("tc", priority)))
+  end
+  assert(self:load(programs.of("tcx", 30)))
+  assert(self:load(programs.of "tracepoint"))
+end
+
+-- A daemon that cannot start says so and ends.
+local function start(self)
+  local good, failure = pcall(self.served.restart, self.served)
+  if not good then return nil, failure end
+  return rpc.call(self.served, "program.list")
+end
+
+local function stop(self) self.served:kill() end
+
+local function without_database(self)
+  self.served:kill()
+  for _, suffix in ipairs { "", "-wal", "-shm" } do
+    os.remove(self.served.state_dir .. "/bpfd.db" .. suffix)
+  end
+end
+
+-- A daemon that dies where a load's chain is pinned and not yet in force.
+local function with_an_attempt(self)
+  self:die_in(function()
+    return self:load(programs.of("xdp", 15))
+  end, "bpf 29") -- BPF_LINK_UPDATE
+end
+
+describe("with a fault in it,", function()
+  walk.declare(_ENV, {
+    { name = "a start", lay = lay, before = stop, run = start, at_start = true },
+    { name = "a start without its database", lay = lay, before = without_database, run = start,
+      at_start = true },
+    { name = "a start after a daemon that was killed in its midst", lay = lay,
+      before = with_an_attempt, run = start, at_start = true },
+  })
+end)
