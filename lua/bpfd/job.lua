@@ -222,6 +222,31 @@ local function fork(self)
   return pid, err
 end
 
+-- A child that nobody can listen to.
+local function give_up(self, why)
+  for _, watched in ipairs { self.watch or false, self.socket_watch or false } do
+    if watched then watched:close() end
+  end
+  system.kill(self.pid, "KILL")
+  system.wait(self.pid, true)
+  running[self.pid] = nil
+  self.pipe:close()
+  if self.socket then self.socket:close() end
+  self.at_end = true
+  return nil, why
+end
+
+local function fork_and_watch(self)
+  local pid, err = fork(self)
+  if not pid then return nil, err end
+  self.pid, self.text = pid, ""
+  running[pid] = self
+  local good, why = pcall(watch, self)
+  if good then return true end
+  if not error_object.is(why) then error(why, 0) end
+  return give_up(self, why)
+end
+
 function start(self)
   if self.cancelled then return self.resume() end
   child_signal = child_signal or loop.signal("sigchld", function()
@@ -231,15 +256,11 @@ function start(self)
     for _, one in ipairs(jobs) do finish_if_over(one) end
   end)
   self.lane.count = self.lane.count + 1
-  local pid, err = fork(self)
-  if not pid then
-    self.lane.count = self.lane.count - 1
-    self.failure = err
-    return self.resume()
-  end
-  self.pid, self.text = pid, ""
-  running[pid] = self
-  watch(self)
+  local good, err = fork_and_watch(self)
+  if good then return end
+  self.lane.count = self.lane.count - 1
+  self.failure = err
+  self.resume()
 end
 
 --- Ends a job that nobody wants any more; its `run` then returns an error. False when it is over.

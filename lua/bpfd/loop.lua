@@ -1,6 +1,7 @@
 -- The daemon's one event loop: descriptors, timers, signals, and tasks that wait for them.
 
 local uv = require "luv"
+local error_object = require "bpf.error"
 local log = require "bpfd.log"
 
 local loop = {}
@@ -20,8 +21,13 @@ watch.__index = watch
 --- "rw", and may be changed by calling `watch:on` again; nil pauses.
 ---@param fd integer
 ---@param callback fun(readable: boolean, writable: boolean)
+--- Raises an error object where the kernel refuses.
 function loop.watch(fd, callback)
-  local self = setmetatable({ handle = assert(uv.new_poll(fd)) }, watch)
+  local handle, _, code = uv.new_poll(fd)
+  if not handle then
+    error(error_object.new { code = code, message = "cannot watch a descriptor: " .. code })
+  end
+  local self = setmetatable({ handle = handle }, watch)
   self.callback = guarded(function(failure, events)
     if self.handle:is_closing() then return end
     if failure then return callback(true, true) end -- the next read or write says what it is

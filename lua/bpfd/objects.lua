@@ -101,6 +101,9 @@ function objects:take(request, sources, options)
   local descriptors = {}
   for i, source in ipairs(sources) do descriptors[i] = source.descriptor end
   self.taking = self.taking + 1
+  local taken <close> = setmetatable({}, { __close = function() -- luacheck: ignore taken
+    self.taking = self.taking - 1
+  end })
   local all, err = request:run(function()
     local digests = {}
     for i, source in ipairs(sources) do
@@ -110,7 +113,6 @@ function objects:take(request, sources, options)
     end
     return digests
   end, descriptors)
-  self.taking = self.taking - 1
   if not all then return nil, err end
   return hold(self, all)
 end
