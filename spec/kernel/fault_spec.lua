@@ -36,6 +36,7 @@ describe("with a fault in it,", function()
       table.insert(operations, unload_of(type_name, beside))
     end
   end
+  operations[1].also = { "ioctl", "lstat", "fdopendir", "readlink" }
   for _, type_name in ipairs { "tcx", "tracepoint", "raw_tracepoint", "kprobe", "uprobe",
     "fentry" } do
     table.insert(operations, load_of(type_name))

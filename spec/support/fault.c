@@ -4,8 +4,8 @@
  * file that FAULT_FILE names.
  *
  * libbpf's, SQLite's, libcurl's, luv's and our own system calls all go through libc's functions,
- * and so through these. Reading and writing of pipes, which the kernel never refuses and libuv
- * therefore takes for its own fault, is counted as writing to them is.
+ * and so through these. Reading and writing of pipes the kernel never refuses, and libuv therefore
+ * takes a refusal for a fault of its own.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -233,6 +233,15 @@ ssize_t read(int fd, void *bytes, size_t size)
 		   : real(fd, bytes, size);
 }
 
+ssize_t write(int fd, const void *bytes, size_t size)
+{
+	REAL(write);
+
+	return control && control->armed && is_file(fd) && fails("write", NEEDS_ROOM)
+		   ? -1
+		   : real(fd, bytes, size);
+}
+
 struct dirent *readdir(DIR *directory)
 {
 	REAL(readdir);
@@ -286,7 +295,6 @@ LOOK(ssize_t, recvfrom,
      (fd, bytes, size, flags, from, length))
 LOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 
-MAKE(ssize_t, write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
 MAKE(ssize_t, pwrite, (int fd, const void *bytes, size_t size, off_t at), (fd, bytes, size, at))
 MAKE(ssize_t, pwrite64, (int fd, const void *bytes, size_t size, off64_t at), (fd, bytes, size, at))
 MAKE(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size), (to, from, offset, size))

@@ -27,6 +27,7 @@ local SILENCE <const> = 20 -- seconds that an answer may take where a fault ate 
 ---@field run fun(walk, any): any, bpf.error?, integer?  the operation; as a call of bpf.client
 ---@field after fun(walk)?           after each point, so that all is as it was before it
 ---@field at_start boolean?          it is the start of a daemon
+---@field also string[]?             calls of which the first, by daemon and job, always fails
 
 local walk = {}
 walk.__index = walk
@@ -178,15 +179,29 @@ local function count(self, operation)
   return case
 end
 
+local function is_one_of(name, names)
+  for _, one in ipairs(names) do
+    if one == name then return true end
+  end
+  return false
+end
+
 -- The calls of a mode: all, or one, which is at another place in each case.
 ---@param number integer  of the case
-local function points(log, mode, number)
+local function points(log, mode, number, also)
   local all = {}
   for at, call in ipairs(log) do
     if mode.picks(call, log[at - 1], log[at + 1]) then all[#all + 1] = at end
   end
   if WALKS_ALL or #all == 0 then return all end
-  return { all[math.floor(number * GOLDEN % 1 * #all) + 1] }
+  local some, seen = { all[math.floor(number * GOLDEN % 1 * #all) + 1] }, {}
+  for at, call in ipairs(mode.arm == "fail" and not mode.error and log or {}) do
+    local key <const> = call.name .. (call.by_daemon and "" or " of a job")
+    if is_one_of(call.name, also or {}) and not seen[key] then
+      seen[key], some[#some + 1] = true, at
+    end
+  end
+  return some
 end
 
 local function report(operation, mode, walked, started)
@@ -234,7 +249,7 @@ end
 local function walk_mode(self, operation, case, mode, number)
   local before, started, walked = rpc.masked(residue.scan(self.served)), uv.hrtime(), 0
   local failures = {}
-  for _, at in ipairs(points(case.log, mode, number)) do
+  for _, at in ipairs(points(case.log, mode, number, operation.also)) do
     local failure <const> = walk_point(self, operation, case, mode, at, before)
     failures[#failures + 1] = failure
     walked = walked + 1
