@@ -207,15 +207,14 @@ static int free_entries(lua_State *L)
 static void draw_copy(struct entries *self, const struct drawing_handle *value, const char *copy)
 {
 	const struct map_layout *layout = &self->walk.layout;
-	bool is_list = layout->value_cnt > 1 || layout->value_stride != layout->value_size;
 
 	for (__u32 i = 0; i < layout->value_cnt; i++) {
-		if (is_list)
+		if (layout->is_per_cpu)
 			text__add(&self->text, i ? "," : "[", 1);
 		drawing__draw(value->steps, value->cnt, copy + (size_t)i * layout->value_stride,
 			      &self->text);
 	}
-	if (is_list)
+	if (layout->is_per_cpu)
 		text__add(&self->text, "]", 1);
 }
 

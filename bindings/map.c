@@ -256,7 +256,7 @@ static const char *check_key(lua_State *L, int index, const struct map_layout *l
 /* A copy as Lua sees it: the bytes, or a table of every CPU's. */
 static void push_copy(lua_State *L, const struct map_layout *layout, const char *copy)
 {
-	if (layout->value_stride == layout->value_size && layout->value_cnt == 1) {
+	if (!layout->is_per_cpu) {
 		lua_pushlstring(L, copy, layout->value_size);
 		return;
 	}

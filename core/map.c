@@ -73,8 +73,9 @@ int map__layout(int fd, struct map_layout *layout)
 	    .max_entries = info.max_entries,
 	    .value_size = info.value_size,
 	    .value_stride = info.value_size,
+	    .is_per_cpu = is_per_cpu(info.type),
 	};
-	if (is_per_cpu(info.type)) {
+	if (layout->is_per_cpu) {
 		cpus = libbpf_num_possible_cpus();
 		if (cpus < 0)
 			return cpus;

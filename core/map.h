@@ -18,6 +18,7 @@ struct map_layout {
 	__u32 copy_size;    /* of what a lookup fills: for per-CPU maps one padded value per CPU */
 	__u32 value_cnt;    /* values in a copy: 1, or the possible CPUs */
 	__u32 value_stride; /* from one value in a copy to the next */
+	bool is_per_cpu;    /* also where there is one CPU */
 };
 
 /* A descriptor, or -errno. `name` is cut to the kernel's 15 characters. */

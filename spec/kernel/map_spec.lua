@@ -82,6 +82,14 @@ describe("a map", function()
     assert.has_error(function() map:update(u32(1), values) end)
   end)
 
+  it("has a list of values where its type says so, also where there is one CPU #smoke", function()
+    local map <close> = assert(bpf.map.create { type = "percpu_array", key_size = 4, value_size = 8,
+      max_entries = 1 }) -- 8: nothing else than the type tells it from a single value
+    assert.same("table", type(map:lookup(u32(0))))
+    assert.equal(map:cpu_count(), #map:lookup(u32(0)))
+    for _, values in map:pairs() do assert.same("table", type(values)) end
+  end)
+
   it("keeps bytes as a frozen blob, any number of them", function()
     for _, bytes in ipairs { "", "x", ("\0\1\2"):rep(100000) } do
       local map <close> = assert(bpf.map.blob(bytes, "a_name_longer_than_fifteen"))
