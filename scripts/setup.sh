@@ -37,7 +37,7 @@ install_service() {
 	getent group bpfd >/dev/null || groupadd --system bpfd
 	getent passwd bpfd >/dev/null ||
 		useradd --system --gid bpfd --home-dir /run/bpfd --no-create-home --shell /usr/sbin/nologin bpfd
-	install -d -m 0755 /etc/bpfd "$units" "$(dirname "$tmpfiles")"
+	install -d -m 0755 /etc/bpfd /etc/bpfd/programs.d "$units" "$(dirname "$tmpfiles")"
 	for unit in $installed; do
 		filled_in "$unit" >"$units/$unit"
 	done
@@ -76,6 +76,7 @@ uninstall_service() {
 	remove_service
 	if mountpoint -q /run/bpfd/fs; then umount /run/bpfd/fs; fi
 	rm -rf --one-file-system /run/bpfd /var/lib/bpfd
+	rmdir /etc/bpfd/programs.d 2>/dev/null || true
 	if [ -d /etc/bpfd ] && ! rmdir /etc/bpfd 2>/dev/null; then
 		echo "setup.sh: /etc/bpfd holds files of yours and stays"
 	fi

@@ -14,7 +14,7 @@ local restoring = require "bpfd.restoring"
 local boot = {}
 boot.__index = boot
 
-local LONGEST <const> = 15                       -- seconds that the start waits
+local LOADS <const>, PULLS <const> = 30, 3           -- seconds that the start waits for them
 local FIRST_RETRY <const>, LAST_RETRY <const> = 2, 60 -- seconds
 
 ---@param daemon table
@@ -95,25 +95,8 @@ local function look(self)
   end)
 end
 
--- The start goes on when everything is loaded that does not wait for others.
-local function go_on_if_over(self)
-  if self.go_on and self.is_through and self.files.pulls == 0 then self.go_on() end
-end
-
---- Loads everything, in a task, and waits for its end or for 15 seconds; what takes longer goes on
---- behind it.
-function boot:start()
-  loop.spawn(function()
-    local at_end <close> = setmetatable({}, { -- luacheck: ignore at_end
-      __close = function()
-        self.is_through = true
-        look(self)
-        go_on_if_over(self)
-      end,
-    })
-    load_all(self)
-  end)
-  if self.is_through and self.files.pulls == 0 then return end
+-- Waits for an end that `self.go_on` tells, or for so many seconds.
+local function wait(self, seconds, what)
   loop.wait(function(resume)
     local timer
     function self.go_on()
@@ -121,18 +104,36 @@ function boot:start()
       timer:close()
       resume()
     end
-    timer = loop.after(LONGEST, function()
-      log.warning("not everything is loaded after %d seconds; it goes on meanwhile", LONGEST)
+    timer = loop.after(seconds, function()
+      log.warning("%s take more than %d seconds; they go on meanwhile", what, seconds)
       self.go_on()
     end)
   end)
 end
 
+--- Loads everything, in a task, and waits for the end: half a minute for loads, some seconds for
+--- pulls, which others may hold up. What takes longer goes on behind it.
+function boot:start()
+  loop.spawn(function()
+    local at_end <close> = setmetatable({}, { -- luacheck: ignore at_end
+      __close = function()
+        self.is_through = true
+        look(self)
+        if self.go_on then self.go_on() end
+      end,
+    })
+    load_all(self)
+  end)
+  if not self.is_through then wait(self, LOADS, "loads") end
+  if self.is_through and self.files.pulls > 0 then wait(self, PULLS, "pulls of images") end
+end
+
 --- Something has come that what waits may have waited for.
 function boot:look_again()
   self.has_come = true
-  if self.is_through then look(self) end
-  go_on_if_over(self)
+  if not self.is_through then return end
+  look(self)
+  if self.go_on and self.files.pulls == 0 then self.go_on() end
 end
 
 --- Reads programs.d anew and tries everything that waits; in a task.

@@ -68,8 +68,7 @@ local function read_all(directory)
   end
   local why, advice = trusted_file.danger(facts, directory, OTHERS_WRITE)
   if why then
-    return nil, error_object.new { code = "EPERM", message = directory .. ": " .. why,
-      advice = advice }
+    return nil, error_object.new { code = "EPERM", message = why, advice = advice }
   end
   local names
   names, err = core.system.list(directory)
