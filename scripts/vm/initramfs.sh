@@ -15,8 +15,10 @@ ln -s busybox "$tree/bin/sh"
 cp "$here/init" "$here/inside" "$tree/"
 chmod 755 "$tree/init"
 
+modules="virtio_pci 9pnet_virtio 9p overlay"
+[ -z "${VM_DISK:-}" ] || modules="$modules virtio_blk crc32c_generic ext4"
 # In the order of insmod, what is built in left out (newer packages do not say what is). Unpacked: busybox cannot.
-for module in virtio_pci 9pnet_virtio 9p overlay; do
+for module in $modules; do
 	/sbin/modprobe -d "$kernel" -S "$release" --show-depends "$module" 2>/dev/null || true
 done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
 	name=$(basename "$file")

@@ -4,6 +4,8 @@
 # VM_TIMEOUT seconds (default 900) for all, VM_BOOT_TIMEOUT (120) until userland; 124 when either is passed, 125 when
 # the VM ended without a status (its console's last lines are shown). VM_MEMORY, VM_OPTIONS (more words for qemu),
 # VM_INIT=systemd: the command runs under a systemd that is process 1.
+# VM_DISK=FILE: what the VM writes goes to this disk image, made if it is not there, and stays over reboots of the VM: the
+# command is run again after each, and the VM ends when it returns.
 # VM_ACCEL (default tcg,thread=single: with threads newer kernels panic when programs are swapped under traffic), VM_CPUS, VM_CPU
 # (default all that can be emulated but the fifth level of page tables, which costs a sixth of the time).
 set -u
@@ -31,6 +33,13 @@ trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
 "$here/initramfs.sh" "$kernel" "$exchange/initramfs" || exit 125
+reboots=-no-reboot
+disk=
+if [ -n "${VM_DISK:-}" ]; then
+	[ -e "$VM_DISK" ] || { truncate -s 1G "$VM_DISK" && /sbin/mkfs.ext4 -q -F "$VM_DISK"; } || exit 125
+	reboots="-action reboot=reset"
+	disk="-drive file=$VM_DISK,format=raw,if=virtio"
+fi
 mkdir "$exchange/shared"
 release=$(cat "$kernel/release")
 realpath "$kernel/lib/modules/$release" >"$exchange/shared/modules"
@@ -45,14 +54,14 @@ fi
 boot() {
 	# shellcheck disable=SC2086
 	exec qemu-system-x86_64 -machine pc -cpu "${VM_CPU:-max,-la57}" -accel "${VM_ACCEL:-tcg,thread=single}" \
-		-smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-1024}" -nodefaults -no-user-config -display none -no-reboot \
+		-smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-1024}" -nodefaults -no-user-config -display none $reboots \
 		-kernel "$kernel/vmlinuz" -initrd "$exchange/initramfs" \
 		-append "console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off" \
 		-chardev "file,id=console,path=$exchange/console" -serial chardev:console \
 		-chardev stdio,id=terminal,signal=off -serial chardev:terminal \
 		-virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
 		-virtfs "local,path=$exchange/shared,mount_tag=exchange,security_model=none,multidevs=remap" \
-		${VM_OPTIONS:-}
+		$disk ${VM_OPTIONS:-}
 }
 
 if [ $# -eq 0 ]; then
