@@ -33,6 +33,7 @@ local function apply_awaited(self, name, declared)
     good, err = declarations.apply(self.daemon, request,
       { name = name, programs = entries, absent = true })
   end
+  declared_sources.close(declared.programs)
   local problem <const> = not good and tostring(err) or nil
   if problem and self.problems[name] ~= problem then
     log.error("%s cannot be applied again: %s", name, problem)

@@ -185,7 +185,7 @@ local function declaration_of(daemon, request, wanted)
   for i, entry in ipairs(wanted.programs) do
     entries[i] = {}
     for key, value in pairs(entry) do entries[i][key] = value end
-    entries[i].files, entries[i].fd = nil, nil
+    entries[i].files, entries[i].opened, entries[i].fd = nil, nil, nil
   end
   for index, interface in pairs(daemon.interfaces.known) do
     seen[tostring(index)] = interface.name

@@ -57,6 +57,7 @@ local function open_entry(daemon, request, entry, offline)
     { fd = entry.fd, path = not entry.fd and entry.path or nil }, image)
   if not opened then return nil, err end
   entry.files = { target = opened.target, netns = opened.netns }
+  entry.opened = { opened.source or false, opened.target, opened.netns }
   if not image then return opened end
   local good
   good, err = declared_images.resolve(daemon, request, entry, image)
@@ -83,6 +84,17 @@ local function open_files(daemon, request, wanted)
   return sources
 end
 
+--- Closes what the entries name. What was opened by path is nobody else's to close; for what came
+--- with a request it is only early.
+function declared_sources.close(entries)
+  for _, entry in ipairs(entries) do
+    for _, descriptor in pairs(entry.opened or {}) do
+      if type(descriptor) == "userdata" then descriptor:close() end
+    end
+    entry.opened = nil
+  end
+end
+
 --- Opens, keeps and applies what a declaration names.
 ---@param daemon table
 ---@param request table  with whose rights; its descriptors are those that entries name
@@ -91,6 +103,9 @@ end
 function declared_sources.apply(daemon, request, wanted)
   local good, err = check_count(daemon, wanted)
   if not good then return nil, err end
+  local opened <close> = setmetatable({}, { -- luacheck: ignore opened
+    __close = function() declared_sources.close(wanted.programs) end,
+  })
   local sources, digests
   sources, err = open_files(daemon, request, wanted)
   if not sources then return nil, err end
@@ -107,7 +122,7 @@ function declared_sources.apply(daemon, request, wanted)
 end
 
 --- Opens again what the entries of a kept declaration name: the same bytes, by digest, whatever
---- path or tag means now.
+--- path or tag means now. To be closed.
 ---@param request table  of the daemon's own
 ---@param entries bpf.declared_program[]  filled
 ---@return bpf.declared_program[]? entries, bpf.error? err
@@ -119,6 +134,7 @@ function declared_sources.reopen(daemon, request, name, entries)
     if not err then netns, err = files.netns(request, entry.attach) end
     if err then return nil, err:because(declaration.place(name, entry)) end
     entry.files = { image = image, target = target, netns = netns }
+    entry.opened = { target, netns }
   end
   return entries
 end

@@ -100,6 +100,7 @@ local function load_on(self, name, declared, ifaces)
       own_request.new("declaration.apply", declared.peer),
       { name = name, programs = entries, only = only })
   end
+  declared_sources.close(declared.programs)
   if changes then return end
   if #ifaces == 1 then
     if not bpf.network.index(ifaces[1]) then return end -- gone again meanwhile

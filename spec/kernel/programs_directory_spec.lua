@@ -263,7 +263,8 @@ describe("programs.d with images", function()
         ["c-works.lua"] = ('program "call" { path = "%s", name = "count_call", attach = { \z
           type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } }'):format(rpc.object) },
     }
-    assert.equal("pulling failed applied", states())
+    assert(process.eventually(function() return states() == "pulling failed applied" end, 20000),
+      states())
     os.remove(down)
     assert(process.eventually(function() return states() == "pulling applied applied" end, 20000),
       states())
