@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/btf.h"
 #include "core/chain/record.h"
 
 /* Followed by insns, references, functions, btf, note; in this order and without gaps. */
@@ -199,6 +200,18 @@ static int check_starts(struct member *member, const char **why)
 	return 0;
 }
 
+/* libbpf merges them into a chain's own without a look. */
+static int check_types(const struct member *member, const char **why)
+{
+	int err = member->btf_size ? type_table__check(member->btf, member->btf_size) : 0;
+
+	if (err == -ENOEXEC) {
+		*why = "a damaged member record";
+		return -EINVAL;
+	}
+	return err;
+}
+
 static int decode_parts(const struct record_header *header, const char *from, struct member *member,
 			const char **why)
 {
@@ -224,6 +237,8 @@ static int decode_parts(const struct record_header *header, const char *from, st
 		err = take(&from, header->btf_size, &member->btf);
 	if (!err)
 		err = take(&from, header->note_size, &member->note);
+	if (!err)
+		err = check_types(member, why);
 	return err ?: check_starts(member, why);
 }
 

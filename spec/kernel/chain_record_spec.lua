@@ -3,6 +3,7 @@ local bpf_link = require "bpf.link"
 local bpf_map = require "bpf.map"
 local bpf_program = require "bpf.program"
 local chain = require "bpf.chain"
+local core = require "bpf.core"
 local namespaces = require "spec.support.namespace"
 local network = require "bpf.network"
 local process = require "spec.support.process"
@@ -27,6 +28,18 @@ describe("a member record", function()
     note, err = chain.note("something else")
     assert.is_nil(note)
     assert.equal("EINVAL", err.code)
+  end)
+
+  it("is refused when its types name what is not there", function()
+    local member <close> = support.member("xdp", "chain_xdp", "globals")
+    assert(core.chain.describe(member.record))
+    -- the name of the first type behind BTF's header
+    local header = assert(member.record:find(("=I2BB"):pack(0xeb9f, 1, 0), 1, true))
+    local damaged = member.record:sub(1, header + 23) .. ("=I4"):pack(0x7ffffff)
+      .. member.record:sub(header + 28)
+    local described, err = core.chain.describe(damaged)
+    assert.is_nil(described)
+    assert.equal("cannot read the record: a damaged member record", err.message)
   end)
 end)
 
