@@ -78,7 +78,7 @@ static int open_bytes(lua_State *L)
 	int err = type_table__from_bytes(&self->table, bytes, size);
 
 	if (err)
-		return push_errno(L, err, "that is no BTF");
+		return push_error(L, err, NULL, "that is no BTF, or damaged");
 	return 1;
 }
 

@@ -8,6 +8,8 @@
 
 #include "core/btf.h"
 
+#define MOST_NESTED 32 /* types in one another: the kernel's MAX_RESOLVE_DEPTH */
+
 int type_table__open(__u32 id)
 {
 	int fd = bpf_btf_get_fd_by_id(id);
@@ -31,15 +33,12 @@ int type_table__from_fd(struct btf **table, int fd)
 	info = (struct bpf_btf_info){.btf = (__u64)(uintptr_t)bytes, .btf_size = size};
 	info_size = sizeof(info);
 	err = bpf_obj_get_info_by_fd(fd, &info, &info_size) ? -errno : 0;
-	err = err ?: type_table__from_bytes(table, bytes, size);
+	if (!err) {
+		*table = btf__new(bytes, size);
+		err = *table ? 0 : -errno;
+	}
 	free(bytes);
 	return err;
-}
-
-int type_table__from_bytes(struct btf **table, const void *bytes, size_t size)
-{
-	*table = btf__new(bytes, (__u32)size);
-	return *table ? 0 : -errno;
 }
 
 static bool is_named(const struct btf *table, __u32 offset)
@@ -105,30 +104,138 @@ static bool is_sound(const struct btf *table, const struct btf_type *type)
 	}
 }
 
-/* A typedef that leads back to itself would be followed for ever. */
-static bool ends(const struct btf *table, __u32 id)
-{
-	__u32 steps = btf__type_cnt(table);
-	const struct btf_type *type = btf__type_by_id(table, id);
+/* What is known of a type while types are followed. */
+enum { UNSEEN, UNDER_WAY, GOOD };
 
-	while (steps-- && type && (btf_is_mod(type) || btf_is_typedef(type)))
-		type = btf__type_by_id(table, type->type);
-	return type && !btf_is_mod(type) && !btf_is_typedef(type);
+static bool is_name_for_another(const struct btf_type *type)
+{
+	return type && (btf_is_mod(type) || btf_is_typedef(type));
+}
+
+/* A typedef that leads back to itself would be followed for ever. */
+static bool ends(const struct btf *table, unsigned char *seen, __u32 id)
+{
+	__u32 last = id;
+
+	for (; is_name_for_another(btf__type_by_id(table, last)) && seen[last] == UNSEEN;
+	     last = btf__type_by_id(table, last)->type)
+		seen[last] = UNDER_WAY;
+	if (seen[last] == UNDER_WAY)
+		return false;
+	for (; id != last; id = btf__type_by_id(table, id)->type)
+		seen[id] = GOOD;
+	return true;
+}
+
+static bool all_are_sound(const struct btf *table, unsigned char *seen)
+{
+	for (__u32 id = 1; id < btf__type_cnt(table); id++)
+		if (!is_sound(table, btf__type_by_id(table, id)))
+			return false;
+	for (__u32 id = 1; id < btf__type_cnt(table); id++)
+		if (!ends(table, seen, id))
+			return false;
+	return true;
+}
+
+/* Of more than 64 nobody here can read a bit-field. */
+static bool has_bits(const struct btf *table, __u32 id, __u32 bits)
+{
+	const struct btf_type *type = btf__type_by_id(table, (__u32)btf__resolve_type(table, id));
+
+	return type && (btf_is_int(type) || btf_is_any_enum(type)) && bits <= 64 &&
+	       bits <= type->size * 8;
+}
+
+static bool part_fits(const struct btf *table, const struct btf_type *type, __u32 place)
+{
+	__s64 size;
+
+	if (btf_is_composite(type)) {
+		__u32 bits = btf_member_bitfield_size(type, place);
+
+		size = btf__resolve_size(table, btf_members(type)[place].type);
+		if (size < 0 || (bits && !has_bits(table, btf_members(type)[place].type, bits)))
+			return false;
+		return btf_member_bit_offset(type, place) + (bits ?: (__u64)size * 8) <=
+		       (__u64)type->size * 8;
+	}
+	size = btf__resolve_size(table, btf_var_secinfos(type)[place].type);
+	return (__u64)btf_var_secinfos(type)[place].offset + (size > 0 ? (__u64)size : 0) <=
+	       type->size;
+}
+
+static __u32 part_type(const struct btf_type *type, __u32 place)
+{
+	return btf_is_composite(type) ? btf_members(type)[place].type
+				      : btf_var_secinfos(type)[place].type;
+}
+
+/* Whether a value of the type is as large as its parts, and has itself in none of them. */
+static bool can_exist(const struct btf *table, unsigned char *seen, __u32 id, int depth)
+{
+	const struct btf_type *type = btf__type_by_id(table, id);
+	bool good = true;
+
+	if (!id || seen[id] == GOOD)
+		return true;
+	if (seen[id] == UNDER_WAY || depth > MOST_NESTED)
+		return false;
+	seen[id] = UNDER_WAY;
+	if (btf_is_array(type)) {
+		good = btf__resolve_size(table, id) >= 0 &&
+		       can_exist(table, seen, btf_array(type)->type, depth + 1);
+	} else if (is_name_for_another(type) || btf_is_var(type) || btf_is_type_tag(type)) {
+		good = can_exist(table, seen, type->type, depth + 1);
+	} else if (btf_is_composite(type) || btf_is_datasec(type)) {
+		for (__u32 i = 0; good && i < btf_vlen(type); i++)
+			good = part_fits(table, type, i) &&
+			       can_exist(table, seen, part_type(type, i), depth + 1);
+	}
+	seen[id] = GOOD;
+	return good;
+}
+
+static bool all_can_exist(const struct btf *table, unsigned char *seen)
+{
+	memset(seen, UNSEEN, btf__type_cnt(table));
+	for (__u32 id = 1; id < btf__type_cnt(table); id++)
+		if (!can_exist(table, seen, id, 0))
+			return false;
+	return true;
+}
+
+static int read_sound(struct btf **table, const void *bytes, size_t size, bool for_values)
+{
+	unsigned char *seen;
+	int err = 0;
+
+	*table = size <= UINT32_MAX ? btf__new(bytes, (__u32)size) : NULL;
+	if (!*table)
+		return -ENOEXEC;
+	seen = calloc(btf__type_cnt(*table), 1);
+	if (!seen)
+		err = -ENOMEM;
+	else if (!all_are_sound(*table, seen) || (for_values && !all_can_exist(*table, seen)))
+		err = -ENOEXEC;
+	free(seen);
+	if (err) {
+		btf__free(*table);
+		*table = NULL;
+	}
+	return err;
+}
+
+int type_table__from_bytes(struct btf **table, const void *bytes, size_t size)
+{
+	return read_sound(table, bytes, size, true);
 }
 
 int type_table__check(const void *bytes, size_t size)
 {
-	struct btf *table = btf__new(bytes, (__u32)size);
-	int err = 0;
+	struct btf *table;
+	int err = read_sound(&table, bytes, size, false);
 
-	if (!table)
-		return -ENOEXEC;
-	for (__u32 id = 1; !err && id < btf__type_cnt(table); id++)
-		if (!is_sound(table, btf__type_by_id(table, id)))
-			err = -ENOEXEC;
-	for (__u32 id = 1; !err && id < btf__type_cnt(table); id++)
-		if (!ends(table, id))
-			err = -ENOEXEC;
 	btf__free(table);
 	return err;
 }

@@ -12,6 +12,8 @@ struct btf; /* libbpf's */
 int type_table__open(__u32 id);
 /* Whoever has such a descriptor may read it. */
 int type_table__from_fd(struct btf **table, int fd);
+/* -ENOEXEC for what no kernel would take: there a value may lie outside of the one that it is part
+ * of. */
 int type_table__from_bytes(struct btf **table, const void *bytes, size_t size);
 /* Does every type name and refer to something that is there? libbpf 1.1 does not ask. -ENOEXEC if
  * not. */

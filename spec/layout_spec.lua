@@ -157,6 +157,57 @@ describe("the layout of a type", function()
     assert.is_false(pcall(bpf.layout.of(types, 1).write, "-1"))
   end)
 
+  describe("from bytes that no kernel would take", function()
+    local INT <const>, ARRAY <const>, STRUCT <const>, TYPEDEF <const>, DATASEC <const> =
+      1 << 24, 3 << 24, 4 << 24, 8 << 24, 15 << 24
+    local strings <const> = "\0name\0"
+    local function table_of(...)
+      local body = table.concat { ... }
+      return bpf.btf.open(("=I2BB I4I4I4I4I4"):pack(0xeb9f, 1, 0, 24, 0, #body, #body, #strings)
+        .. body .. strings)
+    end
+    local function words(...) return ("=" .. ("I4"):rep(select("#", ...))):pack(...) end
+    local int <const> = words(1, INT, 4, 32) -- type 1 of each table
+    local bit_fields <const> = 1 << 31
+
+    it("is none, and what differs only there is one", function()
+      for what, types in pairs {
+        ["a struct"] = { words(1, STRUCT | 1, 4, 1, 1, 0) },
+        ["bits"] = { words(1, STRUCT | 1 | bit_fields, 4, 1, 1, 7 << 24 | 25) },
+        ["an array"] = { words(0, ARRAY, 0, 1, 1, 1 << 29) },
+        ["a section"] = { words(1, 14 << 24, 1, 0), words(1, DATASEC | 1, 4, 2, 0, 4) },
+      } do
+        local sound <close> = table_of(int, table.unpack(types))
+        assert.is_truthy(sound, what)
+        bpf.layout.of(sound, 2)
+      end
+    end)
+
+    for what, types in pairs {
+      ["a member behind its struct's end"] = { words(1, STRUCT | 1, 4, 1, 1, 8) },
+      ["bits behind their struct's end"] =
+        { words(1, STRUCT | 1 | bit_fields, 4, 1, 1, 7 << 24 | 26) },
+      ["more bits than their type has"] =
+        { words(1, STRUCT | 1 | bit_fields, 8, 1, 1, 33 << 24) },
+      ["bits of a struct"] = { words(1, STRUCT | 1, 4, 1, 1, 0),
+        words(1, STRUCT | 1 | bit_fields, 4, 1, 2, 7 << 24) },
+      ["a struct in itself"] = { words(1, STRUCT | 1, 4, 1, 2, 0) },
+      ["an array of itself"] = { words(0, ARRAY, 0, 2, 1, 1) },
+      ["an array of more bytes than there are"] = { words(0, ARRAY, 0, 1, 1, 1 << 30) },
+      ["a variable behind its section's end"] =
+        { words(1, 14 << 24, 1, 0), words(1, DATASEC | 1, 4, 2, 1, 4) },
+      ["typedefs in a ring"] = { words(1, TYPEDEF, 3), words(1, TYPEDEF, 2) },
+      ["a name that is none"] = { words(99, STRUCT, 0) },
+    } do
+      it("is refused: " .. what, function()
+        local types, err = table_of(int, table.unpack(types))
+        assert.is_nil(types)
+        assert.equal("ENOEXEC", err.code)
+        assert.equal("that is no BTF, or damaged", err.message)
+      end)
+    end
+  end)
+
   it("cuts texts at their first zero where nothing is written back", function()
     local event = layout_of("event", { cut = true })
     local bytes = ("=I4c12I8"):pack(1, "hello\0\0x", 2)
