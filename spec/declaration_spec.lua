@@ -81,6 +81,14 @@ program "guard" {
     end)
   end
 
+  it("that is nested without end is refused in one line, whoever listens for errors", function()
+    local text <const> = "return " .. ("{"):rep(1000)
+    local heard, programs, err = xpcall(declaration.read, debug.traceback, text, "web.lua")
+    assert.is_true(heard)
+    assert.is_nil(programs)
+    assert.equal("web.lua: it is nested too deeply", tostring(err))
+  end)
+
   it("that grows without end is refused, and the process may have memory as before", function()
     local before = system.limit_data(-1)
     if not before then return pending "sanitizers end a process that is refused memory" end

@@ -126,6 +126,7 @@ describe("a file that is a command", function()
     { "an operand that is none",
       "return { summary = 's', run = print, operands = {{ name = 'a', kind = 'flag',"
         .. " text = '' }} }", "ODD operand 1 cannot be a flag" },
+    { "nesting without end", "return " .. ("{"):rep(1000), "ODD: it is nested too deeply" },
     { "bytecode", string.dump(load "return {}"),
       "attempt to load a binary chunk (mode is 't')" },
   } do

@@ -56,6 +56,7 @@ describe("bpfctl run", function()
     { "an error that is a table", "error { a = 1 }", "an error that is a table: { a = 1 }\n"
       .. "stack traceback:\n\t[C]: in function 'error'\n\tSCRIPT:1: in main chunk\n" },
     { "a syntax error", "for x", "SCRIPT:1: '=' or 'in' expected near <eof>\n" },
+    { "nesting without end", "return " .. ("{"):rep(1000), "SCRIPT: it is nested too deeply\n" },
   } do
     it("tells " .. case[1] .. " with where it was, and leaves with 1", function()
       local result = run(case[2])

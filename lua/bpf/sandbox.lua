@@ -69,13 +69,26 @@ local function complaint_of(thread, value)
     where and where.currentline or 0, MEMORY >> 20)
 end
 
+--- What `load` or `loadfile` gives. Of nesting without end Lua's parser tells a caller's message
+--- handler, which makes a traceback of it, and says no place.
+---@param name string  that messages call it
+---@param loader function
+---@param ... any  its arguments
+---@return function? chunk, string? complaint
+function sandbox.compile(name, loader, ...)
+  local _, chunk, complaint = pcall(loader, ...)
+  if complaint == "C stack overflow" then complaint = name .. ": it is nested too deeply" end
+  return chunk, complaint
+end
+
 --- What the text returns. It sees string, table and math, and may run that many instructions.
 ---@param text string
 ---@param name string  that messages call it
 ---@param options { instructions: integer, environment: table? }
 ---@return any value, bpf.error? err
 function sandbox.run_text(text, name, options)
-  local chunk, complaint = load(text, "@" .. name, "t", environment(options.environment))
+  local chunk, complaint = sandbox.compile(name, load, text, "@" .. name, "t",
+    environment(options.environment))
   if not chunk then return nil, error_object.new { code = "EINVAL", message = complaint } end
   local thread = coroutine.create(chunk)
   debug.sethook(thread, function() error("it runs for too long", 2) end, "", options.instructions)

@@ -134,7 +134,7 @@ function own_files.load(path, is_named)
   local text
   text, err = read_all(descriptor, path)
   if not text then return nil, err end
-  local chunk, wrong = load(text, "@" .. path, "t")
+  local chunk, wrong = require("bpf.sandbox").compile(path, load, text, "@" .. path, "t")
   if not chunk then return refusal(wrong) end
   local result
   result, err = own_files.call(chunk)

@@ -189,7 +189,8 @@ describe("with a service manager", function()
   it("a daemon serves on the socket that was opened for it, and leaves it there", function()
     local socket <const> = directory .. "/run/bpfd.sock"
     assert(uv.fs_mkdir(directory .. "/run", 493))
-    start({ "systemd-socket-activate", "--listen=" .. socket, table.unpack(arguments_of()) },
+    start({ "systemd-socket-activate", "--listen=" .. socket, "--setenv=ASAN_OPTIONS",
+      table.unpack(arguments_of()) },
       { output = directory .. "/log" })
     assert.truthy(process.eventually(function() return uv.fs_stat(socket) end))
     local inode = uv.fs_stat(socket).ino
@@ -202,7 +203,8 @@ describe("with a service manager", function()
 
   it("a socket that the configuration does not name is closed and told", function()
     local socket <const> = directory .. "/other.sock"
-    start({ "systemd-socket-activate", "--listen=" .. socket, table.unpack(arguments_of()) },
+    start({ "systemd-socket-activate", "--listen=" .. socket, "--setenv=ASAN_OPTIONS",
+      table.unpack(arguments_of()) },
       { output = directory .. "/log" })
     assert.truthy(process.eventually(function() return uv.fs_stat(socket) end))
     list(socket)

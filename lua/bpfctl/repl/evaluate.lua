@@ -1,6 +1,7 @@
 -- A line as Lua: an expression where it is one, else statements.
 
 local pretty = require "bpf.pretty"
+local sandbox = require "bpf.sandbox"
 
 local evaluate = {}
 
@@ -15,9 +16,10 @@ local function is_incomplete(why) return why:find "<eof>$" ~= nil end
 ---@return boolean? is_incomplete   more lines could make it right
 function evaluate.compile(text)
   local expression <const> = text:match "^%s*=(.*)$"
-  local chunk, why = load("return " .. (expression or text), chunk_name, "t")
+  local function read(of) return sandbox.compile("line", load, of, chunk_name, "t") end
+  local chunk, why = read("return " .. (expression or text))
   if chunk then return chunk end
-  if not expression then chunk, why = load(text, chunk_name, "t") end
+  if not expression then chunk, why = read(text) end
   if chunk then return chunk end
   return nil, why, is_incomplete(why)
 end
