@@ -26,7 +26,7 @@ LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c
 	bindings/error.c bindings/descriptor.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-LINT_LUA := lua spec scripts examples
+LINT_LUA := lua spec scripts examples fuzz
 SPEC_ENV  = LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;" \
 	    LUA_CPATH="$(abspath $(BUILD))/?.so;;" BUILD="$(abspath $(BUILD))"
 
@@ -108,9 +108,10 @@ objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so
 # because only that one can ask pkg-config and gcc.
 BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
 .PHONY: test asan specs demo bench test-faults
-test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock kernel for some specs (spec/vm/smoke.lua)
+test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock kernel for some specs (spec/vm/smoke.lua), and fuzzes
 	@scripts/deps.sh test
 	$(BUILD_ALL)
+	+$(if $(SPECS),,@$(MAKE) --no-print-directory fuzz)
 	@$(MAKE) --no-print-directory specs $(if $(SPECS),,SPECS=--smoke)
 # The same specs on a build with sanitizers; core.so in plain Lua needs their run time preloaded.
 ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -188,10 +189,11 @@ lint:
 	$(LUA) scripts/api.lua --check
 	$(MAKE) --no-print-directory BUILD=$(BUILD) all objects
 	clang-format --dry-run -Werror $(filter-out $(wildcard bindings/namespaces.h), \
-		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] include/*.h bpf/*.bpf.c examples/embed/*.c) $(EXAMPLE_OBJECTS:$(BUILD)/%.o=%.c))
+		$(wildcard core/*.[ch] core/chain/*.[ch] bindings/*.[ch] fuzz/*.[ch] include/*.h bpf/*.bpf.c examples/embed/*.c) $(EXAMPLE_OBJECTS:$(BUILD)/%.o=%.c))
 
 clean:
 	rm -rf $(BUILD)
 
 -include scripts/vm/*.mk
+-include fuzz/fuzz.mk
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

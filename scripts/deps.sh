@@ -1,13 +1,16 @@
 #!/bin/sh
-# Installs what is missing; silent when nothing is. Groups: build, demo, test, bench, vm.
+# Installs what is missing; silent when nothing is. Groups: build, demo, test, fuzz, bench, vm.
 # shellcheck disable=SC2086 # lists of words, split on purpose
 set -eu
 
 build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
 libsqlite3-dev libcurl4-openssl-dev libarchive-dev libssl-dev libmd-dev libsodium-dev libcapstone-dev libedit-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
+# What programs with clang's sanitizers run on, of its own version where that is installed already.
+version=$(clang -dumpversion 2>/dev/null) || version=
+fuzz="$build util-linux libclang-rt-${version:+${version%%.*}-}dev"
 demo="$build iproute2 util-linux"
 machine="qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring xdp-tools"
-test="$demo lua-busted lua-check clang-format bpftool docker-registry skopeo umoci zstd apache2-utils openssl luarocks socat systemd $machine"
+test="$demo $fuzz lua-busted lua-check clang-format bpftool docker-registry skopeo umoci zstd apache2-utils openssl luarocks socat systemd $machine"
 bench="$test"
 vm="$test"
 
@@ -18,10 +21,11 @@ for group in "$@"; do
 	build) wanted="$wanted $build" ;;
 	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" ;;
+	fuzz) wanted="$wanted $fuzz" ;;
 	bench) wanted="$wanted $bench" ;;
 	vm) wanted="$wanted $vm" ;;
 	*)
-		echo "deps.sh: unknown group '$group'; there are build, demo, test, bench and vm" >&2
+		echo "deps.sh: unknown group '$group'; there are build, demo, test, fuzz, bench and vm" >&2
 		exit 64
 		;;
 	esac

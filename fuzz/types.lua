@@ -1,0 +1,28 @@
+-- BTF: every type of a table, and how its values lie in memory.
+
+local check = require "fuzz.check"
+local btf = require "bpf.btf"
+local layout = require "bpf.layout"
+
+local MOST <const> = 1 << 12 -- bytes of a value that is read
+
+local function lay_out(types, id)
+  local of <const> = layout.of(types, id)
+  if of.size > MOST then return end
+  local bytes <const> = ("\1"):rep(of.size)
+  local value <const> = of.read(bytes)
+  assert(type(layout.drawing(of, "json")(bytes)) == "string")
+  if value ~= nil then of.write(value) end
+end
+
+return function(bytes)
+  local types <close> = check.result(btf.open(bytes))
+  if not types then return end
+  local id, found = 1, types:type(1)
+  while found do
+    lay_out(types, id)
+    id = id + 1
+    found = types:type(id)
+  end
+  types:named "struct event"
+end
