@@ -200,8 +200,8 @@ describe("the layout of a type", function()
       ["a name that is none"] = { words(99, STRUCT, 0) },
     } do
       it("is refused: " .. what, function()
-        local types, err = table_of(int, table.unpack(types))
-        assert.is_nil(types)
+        local opened, err = table_of(int, table.unpack(types))
+        assert.is_nil(opened)
         assert.equal("ENOEXEC", err.code)
         assert.equal("that is no BTF, or damaged", err.message)
       end)

@@ -22,7 +22,8 @@ local run = {
 }
 
 local function read(path)
-  local chunk, why = require("bpf.sandbox").compile(path, loadfile, path ~= "-" and path or nil, "t")
+  local compile <const> = require("bpf.sandbox").compile
+  local chunk, why = compile(path, loadfile, path ~= "-" and path or nil, "t")
   if chunk then return chunk end
   return nil, require("bpf.error").new { code = "EINVAL", message = why }
 end
