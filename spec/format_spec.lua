@@ -307,6 +307,70 @@ describe("the wide table", function()
   end)
 end)
 
+describe("the table of the daemon's status", function()
+  local status <const> = json.decode [[
+{"version":"0.1.0","pid":77,"started_at":"2023-07-17T21:20:14Z","uptime":93784,
+ "boot_id":"b","run_dir":"/run/bpfd","state_dir":"/var/lib/bpfd","config":"/etc/bpfd/bpfd.lua",
+ "sockets":[{"path":"/run/bpfd/bpfd.sock","group":"bpfd","mode":"0660","allow":["*"],
+             "from_service_manager":true},
+            {"path":"/run/bpfd/view.sock","group":null,"mode":"0600",
+             "allow":["program.list","chain.*"],"from_service_manager":false}],
+ "capabilities":["bpf","net_admin"],"refused_calls":45,"resident_bytes":9437184,
+ "programs":2,"chains":1,"jobs":0,"policies":{"hooks":0,"problem":null},
+ "programs_directory":{"path":"/etc/bpfd/programs.d","problem":null},
+ "kernel":{"release":"6.1.0","machine":"x86_64","engines":[
+   {"name":"fuse xdp","available":true,"reason":null},
+   {"name":"freplace xdp","available":false,"reason":"this kernel says EPERM"}]},
+ "declarations":[
+   {"name":"a.lua","file":"/etc/bpfd/programs.d/a.lua","state":"applied","problem":null,
+    "waiting_for":[],"programs":2},
+   {"name":"longer.lua","file":null,"state":"waiting","problem":null,
+    "waiting_for":["eth1","eth2"],"programs":0}],
+ "persisted":[
+   {"number":3,"id":6204,"name":"stats","type":"tc","iface":"eth0","state":"running",
+    "problem":null,"waiting_for":[]},
+   {"number":4,"id":null,"name":"opens","type":"tracepoint","iface":null,"state":"failed",
+    "problem":"the copy\nis damaged","waiting_for":[]}]}
+]]
+
+  it("has sections, and a line for all that is to run by itself", function()
+    assert.equal([[
+ Daemon
+-----------------------
+ Version:               0.1.0
+ PID:                   77
+ Started At:            2023-07-17T17:20:14-0400
+ Uptime:                1d 2h
+ Sockets:               /run/bpfd/bpfd.sock (0660, root:bpfd, by the service manager)
+                        /run/bpfd/view.sock (0600, root:root, for program.list chain.*)
+ Configuration:         /etc/bpfd/bpfd.lua
+ Run Directory:         /run/bpfd
+ State Directory:       /var/lib/bpfd
+ Capabilities:          bpf, net_admin
+ Refused System Calls:  45
+ Resident Memory:       9.0 MiB
+ Programs:              2
+ Chains:                1
+ Policy Hooks:          0
+
+ Kernel
+----------
+ Release:  6.1.0
+ Machine:  x86_64
+ Engines:  fuse xdp
+           freplace xdp: no, this kernel says EPERM
+
+ Declaration  Programs  State
+ a.lua        2         applied
+ longer.lua   0         waiting for eth1, eth2
+
+ Persisted  Program ID  Name   Type        Iface  State
+ 3          6204        stats  tc          eth0   running
+ 4          None        opens  tracepoint         failed: the copy\x0ais damaged
+]], draw("table", "status", status))
+  end)
+end)
+
 describe("json", function()
   it("is one line with the vocabulary's keys in order, nulls kept", function()
     local program = {

@@ -226,6 +226,26 @@ describe("a program that was loaded with --persist", function()
     assert.matches("persisted as %d+, cannot be loaded again: .*damaged", served:log_text())
   end)
 
+  it("is asked about again, alone where not all of its hook may come back", function()
+    load_xdp(10, { metadata = { at = "10", owner = "acme" } })
+    load_xdp(20)
+    load_xdp(30, { metadata = { at = "30", owner = "acme" } })
+    served:policy("a.lua", [[return hooks.add { name = "site/a", on = "program.load",
+      run = function(event)
+        if event.metadata.owner == "acme" then return hooks.deny "no acme here" end
+        return hooks.amend { attach = { priority = event.attach.priority + 100 } }
+      end }]])
+    reboot()
+    assert.equal("20", chain())
+    assert.equal(120, get(list()[1].id).attach.priority)
+    assert.matches("failed: .*the policy site/a denies it: no acme here", served:check "status")
+    reboot() -- as it was asked for: nothing is added up
+    assert.equal(120, get(list()[1].id).attach.priority)
+    served:policy("a.lua", nil)
+    served:check "reload"
+    assert.equal("10 30 20", chain())
+  end)
+
   it("does not come back when it has been unloaded, by id, by number, or where it waits", function()
     add_interface()
     served:check("unload", tostring(load_xdp(1).id))

@@ -13,8 +13,8 @@ local unload = {
     {
       name = "persisted", kind = "flag",
       text = [[
-The ids are numbers of persisted programs, as status shows them; what
-is not loaded now is given up.]],
+The ids are numbers of persisted programs, as status
+shows them. What is not loaded now is given up.]],
     },
   },
   operands = { shared.program_ids(true) },
