@@ -168,6 +168,7 @@ end
 function declared_files:run()
   local held <close> = lock.hold { "programs.d" } -- luacheck: ignore held
   local files <const> = read(self)
+  self.was_read = true
   if not files then return end
   self.files, self.by_name = files, {}
   for _, file in ipairs(files) do
@@ -185,6 +186,14 @@ function declared_files:try_again()
   for _, file in ipairs(self.files) do
     if file.problem then put_in_force(self, file) end
   end
+end
+
+--- Whether a declaration may yet be applied, or applied again.
+---@param name string
+---@return boolean
+function declared_files:is_expected(name)
+  local file <const> = self.by_name[name]
+  return not self.was_read or file ~= nil and (file.problem ~= nil or file.pulling == true)
 end
 
 --- Whether something has failed that may succeed without the file being changed.

@@ -182,10 +182,11 @@ end
 --- of its own.
 ---@param store table
 ---@param owner string
+---@param is_expected (fun(declaration: string): boolean)?  whether one may yet be applied
 ---@return integer? id       of the program that has them
 ---@return integer? number   of the persisted program that is to be loaded first
 ---@return string? label     of the declared program, likewise
-function persisted.find_owner(store, owner)
+function persisted.find_owner(store, owner, is_expected)
   local id, boot = owner:match "^id:(%d+):(.*)$"
   if id then
     id = math.tointeger(tonumber(id))
@@ -202,6 +203,7 @@ function persisted.find_owner(store, owner)
   local declared <const> = json.decode(owner:match "^declared:(.*)$")
   id = id_of_declared(store, declared)
   if id then return id end
+  if is_expected and is_expected(declared.declared_by) then return nil, nil, declared.label end
   for _, entry in ipairs((store:declaration(declared.declared_by) or { programs = {} }).programs) do
     if entry.label == declared.label then return nil, nil, declared.label end
   end

@@ -39,7 +39,9 @@ local function what_is_missing(self, row)
     return attach.iface
   end
   if not row.owner then return nil end
-  local _, number, label = persisted.find_owner(self.daemon.store, row.owner)
+  local _, number, label = persisted.find_owner(self.daemon.store, row.owner, function(name)
+    return self.daemon.boot.files:is_expected(name)
+  end)
   if label then return ('program "%s", whose maps it shares'):format(label) end
   return number and self.absent[number]
     and ("persisted program %d, whose maps it shares"):format(number) or nil

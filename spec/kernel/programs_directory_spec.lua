@@ -194,6 +194,25 @@ describe("programs.d", function()
     assert.is_nil(state "web.txt")
   end)
 
+  it("has the maps that persisted programs share, when it is in force again", function()
+    served:declaration("web.lua", entry("a", "veth0", 10))
+    served:check "reload"
+    local sharer <const> = { name = "count_twice", persist = true, map_owner_id = list()[1].id,
+      attach = { type = "xdp", iface = "veth0", priority = 20 } }
+    assert(rpc.load(served, sharer, rpc.sharer_object))
+    served:end_boot()
+    served:declaration("web.lua", "broken")
+    served:restart()
+    assert.equal(0, #list())
+    assert.matches('waiting for program "a", whose maps it shares\n', served:check "status")
+    served:declaration("web.lua", entry("a", "veth0", 10))
+    served:check "reload"
+    served:end_boot()
+    served:restart()
+    local ids <const> = rpc.chain(served, { type = "xdp", iface = "veth0" })
+    assert.equal(ids[1], rpc.call(served, "program.get", { id = ids[2] }).map_owner_id)
+  end)
+
   it("keeps of an apply by hand what is persisted in it, labels and owners too", function()
     local text <const> = entry("owner", "veth0", 10)
       .. entry("a", "veth0", 20, 'persist = true, map_owner = "owner",')
