@@ -142,6 +142,19 @@ static int read_changes(lua_State *L)
 	return 1;
 }
 
+/* identity(ifindex) -> integer */
+static int get_identity(lua_State *L)
+{
+	int ifindex = (int)luaL_checkinteger(L, 1);
+	__u64 identity;
+	int err = network__interface_identity(ifindex, &identity);
+
+	if (err)
+		return push_errno(L, err, "cannot tell interface %d from others", ifindex);
+	lua_pushinteger(L, (lua_Integer)identity);
+	return 1;
+}
+
 /* namespace_cookie() -> integer */
 static int get_namespace_cookie(lua_State *L)
 {
@@ -327,6 +340,7 @@ int open_network(lua_State *L)
 	    {"interfaces", list_interfaces},
 	    {"watch", watch_interfaces},
 	    {"changes", read_changes},
+	    {"identity", get_identity},
 	    {"namespace_cookie", get_namespace_cookie},
 	    {"enter", enter},
 	    {"xdp", get_xdp},

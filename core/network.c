@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,6 +16,7 @@
 #include "core/link.h"
 #include "core/netlink.h"
 #include "core/network.h"
+#include "core/system.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -65,6 +67,26 @@ int network__interfaces(struct interface **interfaces, size_t *count)
 	nl_socket_free(socket);
 	*interfaces = all.interfaces;
 	*count = all.count;
+	return err;
+}
+
+int network__interface_identity(int ifindex, __u64 *identity)
+{
+	char name[IF_NAMESIZE], path[IF_NAMESIZE + sizeof("class/net//.")];
+	struct stat status;
+	int root, err = 0;
+
+	if (!if_indextoname((unsigned int)ifindex, name))
+		return errno == ENXIO ? -ENODEV : -errno;
+	root = system_private_mount("sysfs");
+	if (root < 0)
+		return root;
+	snprintf(path, sizeof(path), "class/net/%s/.", name);
+	if (fstatat(root, path, &status, 0))
+		err = errno == ENOENT ? -ENODEV : -errno;
+	else
+		*identity = status.st_ino;
+	close(root);
 	return err;
 }
 

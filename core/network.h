@@ -20,6 +20,13 @@ struct interface {
 
 int network__interfaces(struct interface **interfaces, size_t *count);
 
+/*
+ * Tells an interface from all others that have had its number or its name, for as long as the
+ * machine runs: the inode number of its directory in sysfs, which goes along with renames
+ * (fs/kernfs/dir.c hands these numbers out in a cycle of 2^63).
+ */
+int network__interface_identity(int ifindex, __u64 *identity);
+
 /* Tells namespaces apart for as long as the machine runs. */
 int network__namespace_cookie(__u64 *cookie);
 /* The calling thread; the descriptor is a namespace's, as /run/netns/NAME opened. */

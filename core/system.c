@@ -189,3 +189,19 @@ int system_place_mount(int mount, const char *path)
 {
 	return move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) ? -errno : 0;
 }
+
+int system_private_mount(const char *type)
+{
+	int context = fsopen(type, FSOPEN_CLOEXEC), root;
+
+	if (context < 0)
+		return -errno;
+	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		root = -errno;
+	else
+		root = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	if (root == -1)
+		root = -errno;
+	close(context);
+	return root;
+}

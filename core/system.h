@@ -53,4 +53,8 @@ int system_group_name(gid_t gid, char *name, size_t size);
 int system_detached_mount(const char *path);
 int system_place_mount(int mount, const char *path);
 
+/* A new mount of a file system of the kernel's ("tracefs", "sysfs"), of this process's namespaces,
+ * that no path leads to and that ends with its descriptor, which is returned. */
+int system_private_mount(const char *type);
+
 #endif

@@ -3,29 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/magic.h>
 
+#include "core/system.h"
 #include "core/tracefs.h"
-
-/* A mount of our own that no path leads to. */
-static int mount_detached(void)
-{
-	int context = fsopen("tracefs", FSOPEN_CLOEXEC), root;
-
-	if (context < 0)
-		return -errno;
-	if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		root = -errno;
-	else
-		root = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-	if (root == -1)
-		root = -errno;
-	close(context);
-	return root;
-}
 
 static int open_root(void)
 {
@@ -40,7 +23,7 @@ static int open_root(void)
 		if (fd >= 0)
 			close(fd);
 	}
-	return mount_detached();
+	return system_private_mount("tracefs");
 }
 
 static bool is_plain(const char *name)

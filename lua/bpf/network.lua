@@ -40,6 +40,13 @@ function network.watch() return core.network.watch() end
 ---@return bpf.error? err
 function network.changes(watch) return core.network.changes(watch) end
 
+---A number that tells an interface from all others that have had its number or its name while the
+---machine runs. It stays with the interface when that is renamed.
+---@param ifindex integer
+---@return integer?
+---@return bpf.error? err
+function network.identity(ifindex) return core.network.identity(ifindex) end
+
 ---A number that tells this network namespace from all others while the machine runs.
 ---@return integer?
 ---@return bpf.error? err

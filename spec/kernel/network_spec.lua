@@ -50,6 +50,21 @@ describe("the network", function()
     assert.equal("there is no interface 99999999", err.message)
   end)
 
+  it("tells an interface from one that has its number and its name after it", function()
+    inside [[
+      local function run(command) assert(os.execute(command)) end
+      local identity <const> = assert(bpf.network.identity(ifindex))
+      assert(identity ~= bpf.network.identity(1))
+      run "ip link set near name nearer"
+      assert(identity == bpf.network.identity(ifindex))
+      run "ip link del nearer"
+      local none, err = bpf.network.identity(ifindex)
+      assert(none == nil and err.code == "ENODEV")
+      run(("ip link add near index %d type veth peer name far"):format(ifindex))
+      assert(identity ~= assert(bpf.network.identity(ifindex)))
+    ]]
+  end)
+
   it("tells of interfaces that come, change and go, and not of a bridge's ports", function()
     inside [[
       local watch <close> = assert(bpf.network.watch())
