@@ -64,7 +64,8 @@ end
 local function write_whole(format, command, data, common)
   local text, err = draw(format, command, data, common)
   if not text then return nil, err end
-  return (text == "" or write(io.stdout, text)) and exit.success or exit.failure
+  if text ~= "" and not write(io.stdout, text) then return exit.failure end
+  return command.status and command.status(data) or exit.success
 end
 
 local function run(invocation)

@@ -10,7 +10,7 @@ local own_commands = {}
 local command_keys <const> = {
   summary = "string", run = "function", options = "table?", operands = "table?",
   verbatim = "boolean?", draws = "string or function?", columns = "table?", brief = "function?",
-  validate = "function?",
+  validate = "function?", status = "function?",
 }
 local option_keys <const> = {
   name = "string", kind = "string", text = "string", short = "string?", metavar = "string?",

@@ -17,6 +17,7 @@ local commands <const> = {
   "status",
   "reload",
   "features",
+  "doctor",
   "run",
   "repl",
   "completion",

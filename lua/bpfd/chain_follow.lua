@@ -6,6 +6,7 @@ local index = require "bpfd.index"
 local job = require "bpfd.job"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
+local reconcile = require "bpfd.reconcile"
 local reconcile_job = require "bpfd.reconcile_job"
 
 local chain_follow = {}
@@ -35,8 +36,8 @@ local function tell(hook_name, before, after)
     log.error("the chain of %s, which libxdp shares, cannot be followed: %s", hook_name,
       after.trouble)
   elseif before.head and #after.members > 0 and not after.head then
-    log.warning("somebody else has taken the chain of %s off its interface; its members run \z
-      again from the next load there on", hook_name)
+    log.warning("somebody else has taken the chain of %s off its interface; `bpfctl doctor \z
+      --repair`, the next load there or a restart attaches it again", hook_name)
   elseif after.is_mended then
     log.warning("somebody else has removed pins of libxdp's for %s: a new dispatcher with the \z
       members that are left is in place, and pinned", hook_name)
@@ -53,8 +54,9 @@ local following = {} -- hooks that are being read just now, by name
 local function follow(daemon, hook_name, everywhere)
   local before <const> = daemon.store:chain(hook_name)
   if not before or not daemon.hooks:is_stale(hook_name, everywhere) then return end
+  local known <const> = reconcile.known(daemon)
   local after, err = job.run(function()
-    return reconcile_job.follow(daemon.directories, hook_name)
+    return reconcile_job.follow(daemon.directories, hook_name, known)
   end)
   if not after then
     log.error("reading the chain of %s anew: %s", hook_name, tostring(err))
@@ -71,6 +73,7 @@ end
 
 local function run(daemon, hook_name, chain, everywhere)
   local held <close> = lock.hold(change.keys(chain)) -- luacheck: ignore held
+  local changing <close> = lock.tree() -- luacheck: ignore changing
   following[hook_name] = true
   follow(daemon, hook_name, everywhere)
   following[hook_name] = nil

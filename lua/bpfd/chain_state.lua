@@ -10,20 +10,26 @@ local chain_state = {}
 -- Manifests that are none, which no second look makes readable.
 local is_unreadable <const> = { ENOENT = true, EINVAL = true }
 
+-- Without a link or a filter that tells, the index knows which chain was in force last; and without
+-- it, the youngest is taken for that.
+local function last_of(state, known)
+  local told <const> = known and (known.head or known.stopped)
+  for _, id in ipairs(state.ids) do
+    if id == told then return id end
+  end
+  return state.ids[#state.ids]
+end
+
 ---@class bpfd.chain_state
 ---@field link table?       the hook's link
 ---@field severed_link table?  one whose interface is gone
 ---@field live integer?     id of the program that the hook runs
----@field manifest table?   of the chain in force, or of the last one where the interface is gone
+---@field manifest table?   of the chain in force, or of the last one where nothing of ours runs
+---@field unreadable bpf.error?  why there is none, where another version of bpfd has written it
 ---@field id integer?       of that chain's head: the name of its directory
 ---@field shared table?     what runs, where that is a chain of libxdp's (bpf.chain.libxdp)
 ---@field refusal table?    why that one cannot be changed
 ---@field lost table[]?     members that have lost their places in it
-
--- Without a link or a filter that tells, the youngest chain is the last that was in force.
-local function last_of(ids)
-  return ids[#ids]
-end
 
 local function is_in(list, value)
   for _, item in ipairs(list) do
@@ -56,8 +62,9 @@ end
 ---@param dirs table
 ---@param hook_name string
 ---@param hook table?  for what no link tells; nil when it cannot be reached
+---@param known table?  what the index has of the chain
 ---@return bpfd.chain_state
-function chain_state.read(dirs, hook_name, hook)
+function chain_state.read(dirs, hook_name, hook, known)
   local state = { ids = tree.ids(dirs:chain(hook_name)) }
   local link, info = tree.hook_link(dirs, hook_name)
   if link and info and not info.severed then
@@ -68,7 +75,7 @@ function chain_state.read(dirs, hook_name, hook)
     local running = hook and hook:running()
     state.live = is_in(state.ids, running) and running or nil
   end
-  local last = state.live or state.last or last_of(state.ids)
+  local last = state.live or state.last or last_of(state, known)
   if last and is_in(state.ids, last) then
     state.id = last
     local err
@@ -77,6 +84,7 @@ function chain_state.read(dirs, hook_name, hook)
     if not state.manifest and state.live and not is_unreadable[err.code] then
       error(err)
     end
+    if not state.manifest and err.code == "EINVAL" then state.unreadable = err end
   end
   return look_for_shared(dirs, state, hook)
 end

@@ -33,11 +33,12 @@ end
 
 --- Whether nothing changes this hook now.
 function change.is_free(daemon, hook_name)
+  if lock.is_alone() then return false end
   local manifest = daemon.store:chain(hook_name)
   return not manifest or not lock.is_held(hook_key(manifest))
 end
 
--- What of a program that goes is removed with it: its directory and the maps that a sharer has
+-- What of a program that goes is removed with it beside its directory: the maps that a sharer has
 -- beside its owner's; and, with their last user, all others.
 local function add_directories(daemon, drop, add)
   local leaves, shared = {}, {}
@@ -45,8 +46,8 @@ local function add_directories(daemon, drop, add)
   for _, one in ipairs(add) do shared[one.note.map_owner_id or false] = true end
   for _, member in ipairs(drop) do
     local dirs <const>, owner <const> = daemon.directories, member.map_owner_id or member.id
-    member.own, member.users = { dirs:program(member.id) }, {}
-    if owner ~= member.id then member.own[2] = dirs:maps(member.id) end
+    member.users = {}
+    member.own_maps = owner ~= member.id and dirs:maps(member.id) or nil
     local stay = shared[owner]
     for _, user in ipairs(daemon.store:map_users(owner)) do
       if leaves[user] then table.insert(member.users, user) else stay = true end
@@ -85,7 +86,7 @@ local function mend_hooks(daemon, plan)
     local known <const> = one.note.attach.ifindex and daemon:hook_of(one.note.attach)
     if known then daemon.hooks:mend(known) end
   end
-  for _, members in ipairs { plan.drop, plan.keep } do
+  for _, members in ipairs { plan.drop, plan.keep, plan.attach } do
     for _, member in ipairs(members) do
       if member.hook_name then daemon.hooks:mend(member.hook_name) end
     end
@@ -124,7 +125,7 @@ end
 -- cannot be: the change has happened, and only the index lags behind.
 local function take_back(daemon, request, outcome)
   request.cancelled = nil
-  local plan = { dirs = daemon.directories, add = {}, drop = {}, keep = {} }
+  local plan = { dirs = daemon.directories, add = {}, drop = {}, keep = {}, attach = {} }
   for _, one in ipairs(outcome.added) do
     table.insert(plan.drop, change.member(daemon, { id = one.id, note = one.note, hook = one.hook,
       map_owner_id = one.note.map_owner_id }))
@@ -143,7 +144,7 @@ local function remember(daemon, request, plan, outcome)
   local good, err = index.write(daemon, write)
   hold_hooks(daemon, outcome)
   if good then return outcome end
-  if #plan.drop == 0 and #plan.keep == 0 then
+  if #plan.drop + #plan.keep + #plan.attach == 0 then
     take_back(daemon, request, outcome)
     return nil, err:because "writing the change down"
   end
@@ -185,15 +186,17 @@ end
 --- it.
 ---@param daemon table
 ---@param request table  that the work belongs to
----@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, before: fun()?,
----  also: fun()?, is_fact: boolean? }  as in
----  bpfd.change_job; drop and keep by `change.member`; before and also: write into the same
----  transaction, before and after the rest; is_fact: it has happened, and no policy is asked
+---@param plan { add: bpfd.addition[]?, drop: table[]?, keep: table[]?, attach: table[]?,
+---  before: fun()?, also: fun()?, is_fact: boolean?, is_alone: boolean? }  as in bpfd.change_job;
+---  drop, keep and attach by `change.member`; before and also: write into the same transaction,
+---  before and after the rest; is_fact: it has happened, and no policy is asked; is_alone: the
+---  caller has lock.tree_alone
 ---@return { added: { id: integer, note: table }[], chains: table }? outcome  added: in the order
 ---  of plan.add
 ---@return bpf.error? err
 function change.run(daemon, request, plan)
-  plan.add, plan.drop, plan.keep = plan.add or {}, plan.drop or {}, plan.keep or {}
+  local held <close> = not plan.is_alone and lock.tree() or nil -- luacheck: ignore held
+  for _, list in ipairs { "add", "drop", "keep", "attach" } do plan[list] = plan[list] or {} end
   plan.dirs, plan.group = daemon.directories, daemon.group
   local outcome, err = run(daemon, request, plan)
   consult.tell_change(daemon, request, plan, outcome, err)

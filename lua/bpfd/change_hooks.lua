@@ -24,6 +24,8 @@ local is_chained <const> = { xdp = true, tc = true }
 ---@field state bpfd.chain_state
 ---@field put table[]        additions and members that stay, in the wanted order
 ---@field drop table<integer, boolean>
+---@field adds boolean?      something new comes
+---@field attaches boolean?  it is built and attached anew
 ---@field engines string[]?  that may be tried for what is added, the next one first
 local touched = {}
 touched.__index = touched
@@ -52,6 +54,7 @@ local function find_addition(hooks, plan, addition)
   if not good then return nil, err end
   attach.ifindex, err = place.interface(attach.iface)
   if not attach.ifindex then return nil, err end
+  addition.note.interface_id = bpf.network.identity(attach.ifindex)
   if not is_chained[attach.type] then return true end
   local hook
   hook, err = place.hook(attach, addition.settings)
@@ -78,7 +81,7 @@ local function reach(hooks, plan, member)
   return add(hooks, member.hook_name, {
     hook = hook or place.unreachable(attach), attach = attach, settings = member.settings,
     engine_options = member.engine_options,
-    state = chain_state.read(plan.dirs, member.hook_name, hook),
+    state = chain_state.read(plan.dirs, member.hook_name, hook, member.manifest),
     enter = function()
       return hook and enter(hooks.home, attach) or bpf.network.enter(hooks.home:fd())
     end,
@@ -111,6 +114,11 @@ function change_hooks.find(plan, home)
   end
   for _, member in ipairs(plan.drop) do
     if member.hook_name then hook_of_member(hooks, plan, member).drop[member.id] = true end
+  end
+  for _, member in ipairs(plan.attach) do
+    local hook <const> = hook_of_member(hooks, plan, member)
+    hook.attaches = true
+    hook.state.manifest = hook.state.manifest or member.manifest
   end
   for _, member in ipairs(plan.keep) do
     table.insert(hook_of_member(hooks, plan, member).put, member)
@@ -157,7 +165,7 @@ local function new_manifest(self, members)
   if before and not self.adds then
     local manifest = {} -- what was before is still asked for
     for key, value in pairs(before) do manifest[key] = value end
-    manifest.members = members
+    manifest.members, manifest.stopped, manifest.foreign = members, nil, nil
     return manifest
   end
   return engine_choice.share(self, {
@@ -197,7 +205,8 @@ function touched:prepare(dirs)
   local state <const> = self.state
   local living = state.manifest and tree.living_members(dirs, state.manifest) or {}
   local members = chain_order.arrange(living, { drop = self.drop, put = wanted_members(self) })
-  if state.live and state.manifest and chain_order.equal(members, state.manifest.members) then
+  if state.live and state.manifest and not self.attaches
+      and chain_order.equal(members, state.manifest.members) then
     return leave(self, dirs)
   end
   if state.refusal then return nil, state.refusal end
@@ -205,7 +214,7 @@ function touched:prepare(dirs)
   manifest, err = new_manifest(self, members)
   if not manifest then return nil, err end
   -- what no packet reaches any more is not built anew
-  if not state.live and not self.adds then
+  if not state.live and not self.adds and not self.attaches then
     return chain_change.unreached(dirs, self, state, manifest)
   end
   return chain_change.prepare(dirs, self, state, manifest, self.engine_options)

@@ -23,7 +23,9 @@ local MOST_WAITED <const> = 500 * 1000000 -- nanoseconds
 ---@field group integer?   who may use the maps
 ---@field add bpfd.addition[]  owners of maps before those that share them
 ---@field drop table[]     programs that go: id, note, hook_name, settings, engine_options, and as
----  paths own, maps (see bpfd.change)
+---  paths own_maps, maps (see bpfd.change)
+---@field attach table[]   one member of each hook whose chain is to be built and attached anew, as
+---  in `keep`, with `manifest`: what the index has of it
 ---@field keep table[]     members that stay and may change their places: id, note (with the attach
 ---  that is wanted), hook_name, settings, engine_options, rank
 
@@ -119,6 +121,19 @@ local function operations(job)
   return all
 end
 
+-- What is detached and was to leave is not taken for what somebody else has detached.
+local function mark_leaving(job)
+  for _, member in ipairs(job.plan.drop) do
+    local good, err = tree.mark_leaving(job.plan.dirs, member.id)
+    if not good then return nil, err end
+  end
+  return true
+end
+
+local function unmark_leaving(job)
+  for _, member in ipairs(job.plan.drop) do tree.unmark_leaving(job.plan.dirs, member.id) end
+end
+
 local function put_in_force(job)
   local done = {}
   for _, operation in ipairs(operations(job)) do
@@ -171,7 +186,8 @@ local function drop_old(job)
     if not member.hook_name then assert(unlink(dirs, member)) end
   end
   for _, member in ipairs(job.plan.drop) do
-    for _, path in ipairs(member.own) do assert(bpf.pin.remove_tree(path)) end
+    assert(tree.remove_program(dirs, member.id))
+    if member.own_maps then assert(bpf.pin.remove_tree(member.own_maps)) end
     if member.maps then assert(bpf.pin.remove_tree(member.maps)) end
   end
   for _, member in ipairs(job.plan.drop) do
@@ -223,8 +239,10 @@ end
 local function change_all(job)
   for try = 1, TRIES do
     local good, err, culprit = build_somehow(job)
+    if good then good, err = mark_leaving(job) end
     if good then good, err, culprit = put_in_force(job) end
     if good then return true end
+    unmark_leaving(job)
     drop_loaded(job)
     local again, failure, other = was_overtaken(job, err)
     if failure then return nil, failure, other end

@@ -6,6 +6,7 @@ local chain_follow = require "bpfd.chain_follow"
 local change = require "bpfd.change"
 local departed = require "bpfd.departed"
 local directories = require "bpfd.directories"
+local doctor = require "bpfd.doctor"
 local file_system = require "bpfd.file_system"
 local following = require "bpfd.following"
 local hooks = require "bpfd.hooks"
@@ -15,7 +16,6 @@ local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 local objects = require "bpfd.objects"
 local policy = require "bpfd.policy"
-local reconcile = require "bpfd.reconcile"
 local server = require "bpfd.server"
 local service = require "bpfd.service"
 local store = require "bpfd.store"
@@ -97,7 +97,7 @@ end
 
 -- Before the first request the index agrees with the kernel, and runs what is to run after a boot.
 local function open_doors(self)
-  local good, err = reconcile.run(self)
+  local good, err = doctor.start(self)
   if not good then return nil, err end
   self.objects:drop_unused(self)
   self.policy:start()

@@ -65,14 +65,25 @@ function file_system:keep()
   self.spare = spare
 end
 
+---@return boolean
+function file_system:is_mounted() return bpf.pin.is_bpffs(self.path) == true end
+
 --- Puts the file system back if it is gone.
+---@return true? ok, bpf.error? err
 function file_system:mend()
-  if not self.spare or bpf.pin.is_bpffs(self.path) then return end
+  if self:is_mounted() then return true end
+  if not self.spare then
+    return nil, error_object.new { code = "ENOENT", message = "there is no other mount of it" }
+  end
   local good, err = core.system.place_mount(self.spare, self.path)
-  if not good then return log.error("%s is unmounted: %s", self.path, tostring(err)) end
+  if not good then
+    log.error("%s is unmounted: %s", self.path, tostring(err))
+    return nil, err
+  end
   log.warning("%s was unmounted; it is back with all that is pinned in it", self.path)
   self.spare:close()
   self:keep()
+  return true
 end
 
 --- What is pinned stays.

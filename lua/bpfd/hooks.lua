@@ -6,6 +6,7 @@ local bpf = require "bpf"
 local libxdp = require "bpf.chain.libxdp"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+local tree = require "bpfd.tree"
 
 local LOOK <const> = 1 -- seconds between two looks
 
@@ -30,7 +31,28 @@ function hooks:hold(hook_name)
   if before then before:close() end
   local chain <const> = self.store:chain(hook_name)
   self.shared[hook_name] = chain and chain.shared and { ifindex = chain.ifindex,
-    netns = chain.netns, head = chain.head, count = #chain.members } or nil
+    netns = chain.netns, head = chain.head or chain.foreign,
+    count = chain.head and #chain.members or 0 } or nil
+end
+
+--- Names of the hooks whose links have lost their pins, although they are held here.
+---@return string[]
+function hooks:unpinned()
+  local names = {}
+  for hook_name in pairs(self.links) do
+    if not tree.exists(path_of(self, hook_name)) then names[#names + 1] = hook_name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- Takes hold of all anew, after everything has been looked at.
+function hooks:hold_all()
+  local names = {}
+  for hook_name in pairs(self.links) do names[hook_name] = true end
+  for hook_name in pairs(self.shared) do names[hook_name] = true end
+  for hook_name in self.store:chains() do names[hook_name] = true end
+  for hook_name in pairs(names) do self:hold(hook_name) end
 end
 
 local function has_changed(chain)
@@ -65,17 +87,20 @@ end
 --- Puts back pins that have gone although nobody of ours has removed them. To be called when no job
 --- changes the hook.
 ---@param hook_name string
+---@return true? ok, bpf.error? err
 function hooks:mend(hook_name)
   local link <const> = self.links[hook_name]
-  if not link then return end
+  if not link then return true end
   local present <close> = bpf.link.open_pin(path_of(self, hook_name))
-  if present then return end
-  local good, err = link:pin(path_of(self, hook_name))
+  if present then return true end
+  local good, err = tree.make(self.dirs:chain(hook_name))
+  if good then good, err = link:pin(path_of(self, hook_name)) end
   if good then
     log.warning("the pin of the link of %s was gone; it is back", hook_name)
   else
     log.error("the pin of the link of %s is gone: %s", hook_name, tostring(err))
   end
+  return good, err
 end
 
 --- Looks at all of them now and then. `is_free(hook_name)` says whether no job changes the hook,

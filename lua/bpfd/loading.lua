@@ -156,6 +156,7 @@ function loading.verify(addition, object, engine, hook)
   if engine then good, err = engine.prepare(object, addition.name, hook) end
   if good then good, err = object:load() end
   if not good then return nil, err end
+  addition.note.maps = map_pins.ids(addition, object)
   if not engine then return json.encode(addition.note) end
   return engine.record(object, addition.name, json.encode(addition.note))
 end

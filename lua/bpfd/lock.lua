@@ -40,6 +40,59 @@ function lock.hold(keys)
   return sorted
 end
 
+local pinned = { changes = 0, alone = false, queue = {} }
+
+-- Lets in who waits longest and, as long as these are changes, those behind.
+local function let_in()
+  while #pinned.queue > 0 and not pinned.alone do
+    local first <const> = pinned.queue[1]
+    if first.alone and pinned.changes > 0 then return end
+    table.remove(pinned.queue, 1)
+    if first.alone then pinned.alone = true else pinned.changes = pinned.changes + 1 end
+    first.resume()
+  end
+end
+
+local function enter(alone)
+  local is_free <const> = not pinned.alone and #pinned.queue == 0
+  if not is_free or alone and pinned.changes > 0 then
+    loop.wait(function(resume) table.insert(pinned.queue, { alone = alone, resume = resume }) end)
+  elseif alone then
+    pinned.alone = true
+  else
+    pinned.changes = pinned.changes + 1
+  end
+end
+
+local one_change = { __close = function()
+  pinned.changes = pinned.changes - 1
+  let_in()
+end }
+
+local all_alone = { __close = function()
+  pinned.alone = false
+  let_in()
+end }
+
+--- For a change of what is pinned, after its keys: any number at once, and none while somebody
+--- looks at everything.
+---@return table held  until it is closed
+function lock.tree()
+  enter(false)
+  return setmetatable({}, one_change)
+end
+
+--- For a look at all that is pinned: when the changes under way have ended, before further ones.
+---@return table held  until it is closed
+function lock.tree_alone()
+  enter(true)
+  return setmetatable({}, all_alone)
+end
+
+--- Whether somebody looks at all that is pinned.
+---@return boolean
+function lock.is_alone() return pinned.alone end
+
 ---@return boolean
 function lock.is_held(key)
   return waiting[key] ~= nil

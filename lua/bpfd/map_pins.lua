@@ -67,6 +67,42 @@ local function give_to_group(path, mode, group)
   return core.system.set_access(path, mode, -1, group)
 end
 
+--- The loaded object's maps that users see, but for those that are another program's: their ids, by
+--- which a pin that somebody removes can be put back.
+---@return table<string, integer>
+function map_pins.ids(plan, object)
+  local ids = {}
+  for name, map in pairs(public_maps(object)) do
+    if not plan.shared[name] then ids[name] = map:info().id end
+  end
+  return ids
+end
+
+local function pin_for_users(map, path, group)
+  local good, err = map:pin(path)
+  if good then good, err = give_to_group(path, PIN_MODE, group) end
+  return good, err
+end
+
+local function make_directory(directory, group)
+  local good, err = tree.make(directory)
+  if good then good, err = give_to_group(directory, DIRECTORY_MODE, group) end
+  return good, err
+end
+
+--- Pins one map for users.
+---@param dirs table
+---@param id integer  of the program whose map it is
+---@param name string
+---@param map table
+---@param group integer?
+---@return true? ok, bpf.error? err
+function map_pins.publish_one(dirs, id, name, map, group)
+  local good, err = make_directory(dirs:maps(id), group)
+  if good then good, err = pin_for_users(map, ("%s/%s"):format(dirs:maps(id), name), group) end
+  return good, err
+end
+
 --- Pins the object's maps for users, but for those that are another program's already.
 ---@return true? ok, bpf.error? err
 function map_pins.publish(plan, object, id)
@@ -74,11 +110,9 @@ function map_pins.publish(plan, object, id)
   for name in pairs(plan.shared) do maps[name] = nil end
   if not next(maps) then return true end
   local directory <const> = plan.dirs:maps(id)
-  local good, err = tree.make(directory)
-  if good then good, err = give_to_group(directory, DIRECTORY_MODE, plan.group) end
+  local good, err = make_directory(directory, plan.group)
   for name, map in pairs(maps) do
-    if good then good, err = map:pin(directory .. "/" .. name) end
-    if good then good, err = give_to_group(directory .. "/" .. name, PIN_MODE, plan.group) end
+    if good then good, err = pin_for_users(map, directory .. "/" .. name, plan.group) end
   end
   if good then return true end
   bpf.pin.remove_tree(directory)

@@ -1,5 +1,7 @@
--- Brings the index in line with what is pinned: at the start, and after a job that died.
+-- Brings the index in line with what is pinned: at the start, for the doctor, and after a job that
+-- died.
 
+local findings = require "bpfd.findings"
 local index = require "bpfd.index"
 local job = require "bpfd.job"
 local log = require "bpfd.log"
@@ -12,6 +14,14 @@ local reconcile = {}
 -- What another moment may read: nobody is to serve who does not know of a program that runs.
 local is_passing <const> = { EIO = true, ENOMEM = true, EMFILE = true, ENFILE = true }
 
+--- What the index has, for a job.
+---@return bpfd.known
+function reconcile.known(daemon)
+  local known = { programs = daemon.store:known_programs(), chains = {} }
+  for hook_name, manifest in daemon.store:chains() do known.chains[hook_name] = manifest end
+  return known
+end
+
 local function put(daemon, program)
   local note, err = tree.note(daemon.directories, program.id)
   if note then return index.put_program(daemon, program.id, note, program.hook) end
@@ -21,50 +31,47 @@ local function put(daemon, program)
 end
 
 local function put_all(daemon, found)
-  local known, added, dropped = {}, 0, 0
+  local known = {}
   for row in daemon.store:programs() do known[row.id] = true end
   for _, program in ipairs(found.programs) do
-    if not known[program.id] then
-      put(daemon, program)
-      added = added + 1
-    end
+    if not known[program.id] then put(daemon, program) end
     known[program.id] = nil
   end
   for id in pairs(known) do
     persisted.keep(daemon.store, { daemon.store:program(id) })
     daemon.store:remove_program(id)
-    dropped = dropped + 1
   end
+  known = {}
   for hook_name in daemon.store:chains() do known[hook_name] = true end
   for hook_name in pairs(known) do daemon.store:put_chain(hook_name, nil) end
   for hook_name, manifest in pairs(found.chains) do
     index.put_chain(daemon, hook_name, manifest, { places = true })
   end
-  if added + dropped + found.removed > 0 then
-    log.warning("%d programs were not in the database and %d no longer ran; %d attempts that had "
-      .. "died were removed", added, dropped, found.removed)
-  end
-  return true
+  persisted.drop_loaded(daemon.store)
 end
 
---- The whole tree against the whole index.
----@return true? ok, bpf.error? err
-function reconcile.run(daemon)
-  local found, err = job.run(function() return reconcile_job.run(daemon.directories) end)
-  if not found then return nil, err:because "reading what is pinned" end
-  local good
-  good, err = daemon.store:change(function()
-    persisted.keep(daemon.store, daemon.store:of_other_boots())
-    persisted.keep_declarations(daemon.store)
-    daemon.store:forget_other_boots()
-    put_all(daemon, found)
-    persisted.drop_loaded(daemon.store)
-    return true
+--- The whole tree against the whole index, while nothing changes either.
+---@param daemon table
+---@param mends boolean  what can be mended without the daemon is, and the index written
+---@return bpfd.finding[]? list
+---@return bpf.error? err  also beside a list: the index could not be written
+function reconcile.run(daemon, mends)
+  local known <const> = reconcile.known(daemon)
+  local found, err = job.run(function()
+    return reconcile_job.run(daemon.directories, { known = known, mends = mends,
+      group = daemon.group })
   end)
-  if not good then return nil, err end
-  for hook_name in pairs(found.chains) do daemon.hooks:hold(hook_name) end
-  log.info("%d programs run", #found.programs)
-  return true
+  if not found then return nil, err:because "reading what is pinned" end
+  if not mends then return found.findings end
+  local good
+  good, err = index.write(daemon, function() put_all(daemon, found) end)
+  for _, finding in ipairs(found.findings) do
+    if finding.action and finding.action.kind == "index" then
+      findings.settle(finding, good, err)
+    end
+  end
+  daemon.hooks:hold_all()
+  return found.findings, err
 end
 
 --- After a job that died: what it did is either done and known, or gone.
@@ -73,8 +80,9 @@ end
 ---@param plan bpfd.change_plan  what its work was
 ---@return { added: table[], chains: table<string, table|false> }? outcome  what of it is in force
 function reconcile.settle(daemon, died, plan)
+  local known <const> = reconcile.known(daemon)
   local found, err = job.run(function()
-    return reconcile_job.settle(daemon.directories, died, plan)
+    return reconcile_job.settle(daemon.directories, died, plan, known)
   end)
   if not found then
     log.error("what a dead job left behind could not be removed: %s", tostring(err))

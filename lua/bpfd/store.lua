@@ -118,12 +118,35 @@ function store:programs()
       object, attach FROM programs ORDER BY id]]):rows()
 end
 
+--- What tells a program's pins from those of others: rows by id, with parts of the note.
+---@return table<integer, { hook: string?, name: string?, iface: string?, ifindex: integer?,
+---  interface_id: integer?, maps: string? }>
+function store:known_programs()
+  local known = {}
+  for row in statement(self, [[SELECT id, hook, iface, ifindex,
+      json_extract(note, '$.name') AS name, json_extract(note, '$.maps') AS maps,
+      json_extract(note, '$.interface_id') AS interface_id FROM programs]]):rows() do
+    known[row.id] = row
+  end
+  return known
+end
+
 --- Ids of the programs that are members of the hook's chain, in running order.
 ---@return integer[]
 function store:members(hook)
   local ids = {}
   for row in statement(self, "SELECT id FROM programs WHERE hook = ? ORDER BY position"):rows(hook)
   do ids[#ids + 1] = row.id end
+  return ids
+end
+
+--- Ids of the programs that are in the hook's chain, or belong there.
+---@return integer[]
+function store:on_hook(hook)
+  local ids = {}
+  for row in statement(self, "SELECT id FROM programs WHERE hook = ? ORDER BY id"):rows(hook) do
+    ids[#ids + 1] = row.id
+  end
   return ids
 end
 
@@ -250,8 +273,8 @@ function store:put_chain(hook, manifest)
   -- what could not be asked this time is as it was
   local before = self:chain(hook)
   manifest.xdp_mode = manifest.xdp_mode or before and before.xdp_mode
-  -- of a shared chain that somebody has taken off its interface nobody has a position
-  local runs <const> = manifest.head or not manifest.shared
+  -- of a chain that somebody has taken off its interface nobody has a position
+  local runs <const> = manifest.head or not manifest.shared and not manifest.stopped
   for place, member in ipairs(runs and manifest.members or {}) do
     assert(statement(self, "UPDATE programs SET position = ? WHERE id = ? AND hook = ?")
       :run(place - 1, member.id, hook))

@@ -37,6 +37,36 @@ function tree.ids(path)
   return ids
 end
 
+---@return boolean
+function tree.is_pinned(dirs, id) return tree.exists(dirs:program(id) .. "/program") end
+
+-- Between the operation that takes a program out of force and the removal of its pins it looks as
+-- if somebody else had detached it: the mark says that it was to leave.
+local function mark_of(dirs, id) return dirs:program(id) .. "/leaving" end
+
+---@return boolean
+function tree.is_leaving(dirs, id) return tree.exists(mark_of(dirs, id)) end
+
+--- Marks a program that is to leave; it goes with the program's directory.
+---@return true? ok, bpf.error? err
+function tree.mark_leaving(dirs, id)
+  if not tree.exists(dirs:program(id)) then return true end
+  return tree.make(mark_of(dirs, id))
+end
+
+--- It stays after all.
+---@return true? ok, bpf.error? err
+function tree.unmark_leaving(dirs, id) return bpf.pin.remove_tree(mark_of(dirs, id)) end
+
+--- Removes all that is pinned of a program: the program first, so that what is killed here is not
+--- taken for something that may run again.
+---@return true? ok, bpf.error? err
+function tree.remove_program(dirs, id)
+  local good, err = bpf.pin.unlink(dirs:program(id) .. "/program")
+  if not good and err.code ~= "ENOENT" then return nil, err end
+  return bpf.pin.remove_tree(dirs:program(id))
+end
+
 --- The bytes that a frozen map keeps, and the map's id.
 ---@return string? bytes, integer|bpf.error id_or_err
 function tree.read_blob(path)
@@ -100,7 +130,7 @@ end
 function tree.living_members(dirs, manifest)
   local living = {}
   for _, member in ipairs(manifest.members) do
-    if member.owner or tree.exists(dirs:program(member.id) .. "/program") then
+    if member.owner or tree.is_pinned(dirs, member.id) then
       table.insert(living, member)
     end
   end

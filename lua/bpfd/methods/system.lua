@@ -1,9 +1,11 @@
--- system.status, reload and features, and request.cancel.
+-- system.status, reload, features and doctor, and request.cancel.
 
 local bpf = require "bpf"
 local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
+local doctor = require "bpfd.doctor"
+local log = require "bpfd.log"
 local status = require "bpfd.status"
 local uv = require "luv"
 
@@ -34,6 +36,31 @@ system["system.features"] = {
     return {
       version = core.system.version, kernel = uv.os_uname().release, features = found,
     }
+  end,
+}
+
+local function shown_finding(finding)
+  return { code = finding.code, subject = finding.subject, text = finding.text,
+    repair = finding.repair or json.null, state = finding.state,
+    trouble = finding.trouble or json.null }
+end
+
+system["system.doctor"] = {
+  parameters = { repair = true },
+  run = function(daemon, request)
+    local repair <const> = request.params.repair
+    if repair ~= nil and type(repair) ~= "boolean" then
+      return nil, error_object.new { code = "EINVAL", message = "repair must be true or false" }
+    end
+    local found, err = doctor.run(daemon, { repair = repair == true })
+    if not found then return nil, err end
+    local shown = {}
+    for i, finding in ipairs(found) do
+      shown[i] = shown_finding(finding)
+      log.info("doctor, for user %d: %s", request.peer.uid, doctor.sentence(finding))
+    end
+    return { daemon = true, programs = daemon.store:count "programs",
+      chains = daemon.store:count "chains", findings = shown }
   end,
 }
 
