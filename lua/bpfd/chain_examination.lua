@@ -8,8 +8,11 @@ local place = require "bpfd.place"
 local shared_chain = require "bpfd.shared_chain"
 local stopped_chain = require "bpfd.stopped_chain"
 local tree = require "bpfd.tree"
+local uv = require "luv"
 
 local title_of <const> = stopped_chain.title_of
+
+local MOST_WAITED <const> = 1000 * 1000000 -- nanoseconds that the kernel may take to end a link
 
 local chain_examination = {}
 
@@ -153,10 +156,63 @@ local function in_force(look)
   return manifest
 end
 
+local function heads_of(look)
+  local known <const>, heads = look.known.chains[look.name], {}
+  for _, id in ipairs(look.state.ids) do heads[id] = true end
+  if known and known.head then heads[known.head] = true end
+  return heads
+end
+
+local function held_link(heads)
+  for id in bpf.link.each() do
+    local link <const> = bpf.link.open_id(id)
+    local info <const> = link and link:info()
+    if info and heads[info.prog_id] and info.ifindex and not info.severed then return link end
+    if link then link:close() end
+  end
+  return nil
+end
+
+local function runs_one_of(heads, hook)
+  if hook.type == "xdp" then
+    local running <const> = bpf.network.xdp(hook.ifindex)
+    return running and heads[running.prog_id]
+  end
+  for _, id in ipairs(bpf.network.tcx(hook.ifindex, hook.direction) or {}) do
+    if heads[id] then return true end
+  end
+  return false
+end
+
+-- A link that has lost its pin lives on with whoever holds it. Where nobody does, it is about to
+-- end: then what it still runs is not in force any more.
+local function find_link(look)
+  local state <const>, hook <const> = look.state, look.hook
+  local is_expected <const> = hook and not state.link and not state.severed_link
+    and not state.shared and not (hook.type == "tc" and state.live)
+  local heads <const> = heads_of(look)
+  if not is_expected or not next(heads) then return end
+  local link <const> = held_link(heads)
+  if link then
+    local directory <const> = look.dirs:chain(look.name)
+    look.findings:add({ code = "pin.missing", subject = title_of(look, state.manifest),
+      text = "the pin of its link is gone", repair = "pin it again" }, function()
+        local good, err = tree.make(directory)
+        if good then good, err = link:pin(directory .. "/link") end
+        return good, err
+      end)
+    state.link, state.live = link, link:info().prog_id
+    return
+  end
+  local deadline <const> = uv.hrtime() + MOST_WAITED
+  while runs_one_of(heads, hook) and uv.hrtime() < deadline do uv.sleep(1) end
+  look.state = chain_state.read(look.dirs, look.name, hook, look.known.chains[look.name])
+end
+
 local function look_here(look)
-  local state <const> = chain_state.read(look.dirs, look.name, look.hook,
-    look.known.chains[look.name])
-  look.state = state
+  look.state = chain_state.read(look.dirs, look.name, look.hook, look.known.chains[look.name])
+  find_link(look)
+  local state <const> = look.state
   if state.unreadable then return unreadable(look) end
   if state.shared then return shared(look) end
   if state.live then return in_force(look) end

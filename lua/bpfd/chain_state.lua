@@ -73,7 +73,9 @@ function chain_state.read(dirs, hook_name, hook, known)
     state.severed_link, state.last = link, info and info.prog_id
   else
     local running = hook and hook:running()
-    state.live = is_in(state.ids, running) and running or nil
+    local is_ours <const> = running
+      and (is_in(state.ids, running) or known and known.head == running)
+    state.live = is_ours and running or nil
   end
   local last = state.live or state.last or last_of(state, known)
   if last and is_in(state.ids, last) then

@@ -4,6 +4,7 @@ local core = require "bpf.core"
 local boot = require "bpfd.boot"
 local chain_follow = require "bpfd.chain_follow"
 local change = require "bpfd.change"
+local database_file = require "bpfd.database_file"
 local departed = require "bpfd.departed"
 local directories = require "bpfd.directories"
 local doctor = require "bpfd.doctor"
@@ -18,7 +19,6 @@ local objects = require "bpfd.objects"
 local policy = require "bpfd.policy"
 local server = require "bpfd.server"
 local service = require "bpfd.service"
-local store = require "bpfd.store"
 
 local LAST_JOBS <const> = 20 -- seconds that a stop waits for what is under way
 
@@ -46,21 +46,6 @@ local function read_boot_id()
   return file:read "l"
 end
 
--- A database that cannot be read is set aside: what runs is known from the pins.
-local function open_store(self)
-  local path <const>, boot_id <const> = self.directories.database, read_boot_id()
-  local opened, err = store.open(path, boot_id)
-  if opened or err.code ~= "EBADMSG" then return opened, err end
-  local aside <const> = ("%s.broken-%d"):format(path, core.system.clock() // 1000000000)
-  log.error("%s; it is set aside as %s", tostring(err), aside)
-  local good
-  good, err = core.system.rename(path, aside)
-  if not good then return nil, err end
-  core.system.remove(path .. "-wal")
-  core.system.remove(path .. "-shm")
-  return store.open(path, boot_id)
-end
-
 local function open_parts(self, options)
   local err
   self.directories, err = directories.open(options.run_dir, options.state_dir)
@@ -69,7 +54,8 @@ local function open_parts(self, options)
   self.run_dir, self.state_dir = self.directories.run_dir, self.directories.state_dir
   self.file_system, err = file_system.open(self.directories.fs)
   if not self.file_system then return nil, err end
-  self.store, err = open_store(self)
+  self.store, err, self.database_finding =
+    database_file.open(self.directories.database, read_boot_id())
   if not self.store then return nil, err end
   self.objects, err = objects.open(self.directories.objects)
   if not self.objects then return nil, err end

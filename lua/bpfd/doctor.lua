@@ -2,6 +2,7 @@
 -- no guess. The start and `bpfctl doctor` are the same look (docs/doctor.md).
 
 local change = require "bpfd.change"
+local database_file = require "bpfd.database_file"
 local findings = require "bpfd.findings"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
@@ -96,9 +97,8 @@ end
 function doctor.run(daemon, options)
   local held <close> = lock.tree_alone() -- luacheck: ignore held
   local told <const> = findings.new(options.repair)
-  for _, finding in ipairs(daemon.database_findings or {}) do table.insert(told.list, finding) end
-  daemon.database_findings = nil
-  if not look_at_mount(daemon, told) then return told.list end
+  local is_readable <const> = database_file.look(daemon, told)
+  if not look_at_mount(daemon, told) or not is_readable then return told.list end
   look_at_links(daemon, told)
   local list, err = reconcile.run(daemon, options.repair)
   if not list then return nil, err end
@@ -123,9 +123,13 @@ end
 --- Before the first request: the index agrees with the kernel, and what was loaded runs.
 ---@return true? ok, bpf.error? err
 function doctor.start(daemon)
-  daemon.store:forget_other_boots()
-  local list, err = doctor.run(daemon, { repair = true })
-  for _, finding in ipairs(list or {}) do log.warning("%s", doctor.sentence(finding)) end
+  local good, err = daemon.store:change(function() return daemon.store:forget_other_boots() end)
+  if not good then return nil, err end
+  local list
+  list, err = doctor.run(daemon, { repair = true })
+  local all <const> = { daemon.database_finding }
+  table.move(list or {}, 1, list and #list or 0, #all + 1, all)
+  for _, finding in ipairs(all) do log.warning("%s", doctor.sentence(finding)) end
   if err then return nil, err end
   log.info("%d programs run", daemon.store:count "programs")
   return true

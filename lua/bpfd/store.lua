@@ -27,7 +27,9 @@ local function set_up(database)
   if version == tables.version then return true end
   if version > tables.version then
     return nil, error_object.new { code = "EPROTO",
-      message = ("it is of version %d, which a newer bpfd has written"):format(version) }
+      message = ("it is of version %d, which a newer bpfd has written"):format(version),
+      advice = "start that one, or move the file away: what runs is known from what is pinned, \z
+        but what was declared or is to come back after a boot is only in there" }
   end
   local has
   has, err = ask(database,
@@ -50,7 +52,21 @@ function store.open(path, boot_id)
     database:close()
     return nil, err:because("opening " .. path)
   end
-  return setmetatable({ database = database, statements = {}, boot_id = boot_id }, store)
+  return setmetatable({ database = database, statements = {}, boot_id = boot_id,
+    file = core.system.facts(path) }, store)
+end
+
+local function close_statements(self)
+  for _, one in pairs(self.statements) do one:close() end
+  self.statements = {}
+end
+
+--- Goes on with the database of another store, which is closed.
+function store:take(other)
+  close_statements(self)
+  close_statements(other)
+  self.database:close()
+  self.database, self.file = other.database, other.file
 end
 
 local function statement(self, sql)
@@ -317,7 +333,7 @@ function store:forget_other_boots()
 end
 
 function store:close()
-  for _, one in pairs(self.statements) do one:close() end
+  close_statements(self)
   self.database:close()
 end
 

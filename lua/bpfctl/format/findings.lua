@@ -37,7 +37,7 @@ end
 ---@return string
 return function(report, style)
   if #report.findings == 0 then
-    return ("nothing is wrong: %d programs, %d chains\n"):format(report.programs, report.chains)
+    return ("nothing is wrong (programs: %d, chains: %d)\n"):format(report.programs, report.chains)
   end
   local rows = {}
   for i, finding in ipairs(report.findings) do

@@ -45,6 +45,12 @@ local function shown_finding(finding)
     trouble = finding.trouble or json.null }
 end
 
+-- Of a database that is damaged nobody can tell.
+local function count(daemon, name)
+  local good, number = pcall(daemon.store.count, daemon.store, name)
+  return good and number or json.null
+end
+
 system["system.doctor"] = {
   parameters = { repair = true },
   run = function(daemon, request)
@@ -59,8 +65,8 @@ system["system.doctor"] = {
       shown[i] = shown_finding(finding)
       log.info("doctor, for user %d: %s", request.peer.uid, doctor.sentence(finding))
     end
-    return { daemon = true, programs = daemon.store:count "programs",
-      chains = daemon.store:count "chains", findings = shown }
+    return { daemon = true, programs = count(daemon, "programs"), chains = count(daemon, "chains"),
+      findings = shown }
   end,
 }
 
