@@ -7,28 +7,32 @@ local findings = require "bpfd.findings"
 local lock = require "bpfd.lock"
 local log = require "bpfd.log"
 local own_request = require "bpfd.own_request"
+local persisted = require "bpfd.persisted"
 local reconcile = require "bpfd.reconcile"
 local stopped_chain = require "bpfd.stopped_chain"
 
 local doctor = {}
 
 local function members_of(daemon, ids)
-  local members = {}
+  local members, rows = {}, {}
   for _, id in ipairs(ids) do
     local row <const> = daemon.store:program(id)
-    if row then table.insert(members, change.member(daemon, row)) end
+    if row then
+      table.insert(members, change.member(daemon, row))
+      table.insert(rows, row)
+    end
   end
-  return members
+  return members, rows
 end
 
 local mends = {}
 
 -- What has gone with its interface.
 function mends.drop(daemon, action)
-  local drop <const> = members_of(daemon, action.ids)
+  local drop <const>, rows <const> = members_of(daemon, action.ids)
   for _, member in ipairs(drop) do daemon.departed:add(member.id) end
-  return change.run(daemon, own_request.new "system.doctor",
-    { drop = drop, is_fact = true, is_alone = true })
+  return change.run(daemon, own_request.new "system.doctor", { drop = drop, is_fact = true,
+    is_alone = true, before = function() persisted.keep(daemon.store, rows) end })
 end
 
 -- A chain that is to run (again), with the members that are not in it.
@@ -123,7 +127,7 @@ end
 --- Before the first request: the index agrees with the kernel, and what was loaded runs.
 ---@return true? ok, bpf.error? err
 function doctor.start(daemon)
-  local good, err = daemon.store:change(function() return daemon.store:forget_other_boots() end)
+  local good, err = reconcile.forget_other_boots(daemon)
   if not good then return nil, err end
   local list
   list, err = doctor.run(daemon, { repair = true })

@@ -22,6 +22,17 @@ function reconcile.known(daemon)
   return known
 end
 
+--- Forgets what ran before the last boot, but for what is to come back.
+---@return any good, bpf.error? err
+function reconcile.forget_other_boots(daemon)
+  local store <const> = daemon.store
+  return store:change(function()
+    persisted.keep(store, store:of_other_boots())
+    persisted.keep_declarations(store)
+    return store:forget_other_boots()
+  end)
+end
+
 local function put(daemon, program)
   local note, err = tree.note(daemon.directories, program.id)
   if note then return index.put_program(daemon, program.id, note, program.hook) end

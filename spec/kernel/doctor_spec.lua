@@ -64,6 +64,18 @@ local function change_database(served, sql)
   assert(database:execute(sql))
 end
 
+local function database_version(served)
+  local database <close> = assert(require("bpfd_database").open(served.state_dir .. "/bpfd.db"))
+  local statement <close> = assert(database:prepare "PRAGMA user_version")
+  return statement:row().user_version
+end
+
+-- An interface that comes and goes, always with the same number.
+local function add_late(pair)
+  pair.near:check { "ip", "link", "add", "late0", "index", "77", "type", "veth", "peer", "name",
+    "late1", "index", "78" }
+end
+
 ---@class doctor.case
 ---@field [1] string
 ---@field loads string[]     types: two programs for a chain, one for what has a link of its own
@@ -152,12 +164,14 @@ describe("the doctor", function()
   end
 
   -- One daemon serves all cases of a configuration, as long as each leaves nothing.
-  local function start(wanted)
-    if served and not is_used and config == wanted then return end
+  local function start(wanted, options)
+    if served and not is_used and config == wanted and not options then return end
     stop()
     config, is_used = wanted, true
     pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near, config = wanted, log_level = "info" }
+    options = options or {}
+    options.namespace, options.config, options.log_level = pair.near, wanted, "info"
+    served = daemon.start(options)
     empty = residue.scan(served)
   end
 
@@ -254,4 +268,152 @@ describe("the doctor", function()
       for _, code in ipairs(case.stopped or case.codes) do assert.matches(code, told, 1, true) end
     end)
   end
+
+  local function state_of(list)
+    local lines = {}
+    for i, finding in ipairs(list) do lines[i] = finding.code .. " " .. finding.state end
+    table.sort(lines)
+    return lines
+  end
+
+  it("leaves a foreign program alone that is where a chain was, at the start too", function()
+    start()
+    local programs <const> = load_all { loads = { "xdp" } }
+    detach_link(chain_directory(served, "xdp") .. "/link")
+    pair.near:check { "ip", "link", "set", "dev", "veth0", "xdp", "obj",
+      os.getenv "BUILD" .. "/objects/return_only.o", "sec", "xdp" }
+    assert.same({ "chain.displaced left" }, state_of((findings "--repair")))
+    served:kill()
+    served:restart()
+    local list <const>, status <const> = findings()
+    assert.same({ "chain.displaced found" }, state_of(list))
+    assert.equal(1, status)
+    assert.equal(2, #assert(rpc.call(served, "program.list")).programs)
+    pair.near:check { "ip", "link", "set", "dev", "veth0", "xdp", "off" }
+    assert.same({ "chain.detached repaired" }, state_of((findings "--repair")))
+    assert_sound(programs)
+    assert_empty()
+  end)
+
+  it("tells of a member whose program is lost, which runs on until it is unloaded", function()
+    start()
+    local programs <const> = load_all { loads = { "xdp" } }
+    local lost <const> = programs[1]
+    remove(program_directory(served, lost))
+    for _ = 1, 2 do
+      assert.same({ "program.lost left" }, state_of((findings "--repair")))
+      assert_runs(programs)
+      served:kill()
+      served:restart()
+    end
+    assert(rpc.call(served, "program.unload", { id = lost.id }))
+    assert_sound { programs[2] }
+    assert_empty()
+  end)
+
+  it("forgets what went with an interface that another has taken the place of", function()
+    start()
+    add_late(pair)
+    assert(rpc.load_xdp(served, "late0", 1))
+    served:kill()
+    pair.near:check { "ip", "link", "del", "late0" }
+    add_late(pair)
+    served:restart()
+    assert.matches("interface.gone: xdp late0", served:log_text(), 1, true)
+    assert.same({}, (findings()))
+    assert.same({}, assert(rpc.call(served, "program.list")).programs)
+    pair.near:check { "ip", "link", "del", "late0" }
+    assert_empty()
+  end)
+
+  it("forgets what went with its file system while no daemon held that", function()
+    start()
+    load_all { loads = { "xdp", "tracepoint" } }
+    served:kill()
+    process.check { "umount", served.run_dir .. "/fs" }
+    served:restart()
+    assert.matches("program.lost", served:log_text(), 1, true)
+    assert.same({}, assert(rpc.call(served, "program.list")).programs)
+    local kept <const> = load(served, "xdp", 1)
+    assert_sound { kept }
+    assert_empty()
+  end)
+
+  -- With another version in a frozen map, as a newer bpfd would have pinned it.
+  local function pin_newer(path, pattern)
+    local map <close> = assert(bpf.map.open_pin(path))
+    local newer <close> = assert(bpf.map.blob((assert(map:blob()):gsub(pattern, function(before)
+      return before .. "9"
+    end)), "newer"))
+    remove(path)
+    assert(newer:pin(path))
+  end
+
+  it("leaves a chain alone whose manifest a newer bpfd has written", function()
+    start()
+    local programs <const> = load_all { loads = { "xdp" } }
+    served:kill()
+    local path <const> = head_directory(served, "xdp") .. "/manifest"
+    local before <close> = assert(bpf.map.open_pin(path))
+    pin_newer(path, '"version":1')
+    served:restart()
+    assert_runs(programs)
+    assert.same({ "chain.unreadable left" }, state_of((findings "--repair")))
+    assert.equal(2, #assert(rpc.call(served, "program.list")).programs)
+    remove(path)
+    assert(before:pin(path))
+    assert_sound(programs)
+    assert_empty()
+  end)
+
+  it("says what is wrong with its disk, and works again when that is mended", function()
+    local volume <close> = setmetatable({}, { -- luacheck: ignore volume
+      __close = function(self)
+        stop()
+        process.run { "umount", "-l", self.path }
+        process.check { "rmdir", self.path }
+      end,
+    })
+    volume.path = ("/tmp/bpfd-spec-%d-volume"):format(require("luv").os_getpid())
+    process.check { "mkdir", volume.path }
+    process.check { "mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "bpfd-spec", volume.path }
+    start(nil, { state_dir = volume.path })
+    local kept <const> = load(served, "xdp", 1)
+    process.run { "dd", "if=/dev/zero", "of=" .. volume.path .. "/filler", "bs=4k" }
+    local refused <const>, err <const> = rpc.load_xdp(served, "veth0", 2)
+    assert.is_nil(refused)
+    assert.equal("ENOSPC", err.code)
+    local list <const> = findings "--repair"
+    assert.same({ "database.unwritable left" }, state_of(list))
+    assert.matches("make room", list[1].text)
+    assert_runs { kept }
+    remove(volume.path .. "/filler")
+    assert.same({}, (findings()))
+    served:kill()
+    process.check { "mount", "-o", "remount,ro", volume.path }
+    local logged <const> = #served:log_text()
+    assert.has_error(function() served:restart() end)
+    assert.matches("[Rr]ead%-?only", served:log_text():sub(logged + 1))
+    assert_runs { kept }
+    process.check { "mount", "-o", "remount,rw", volume.path }
+    served:restart()
+    assert_sound { kept }
+  end)
+
+  it("does not start on the database of a newer bpfd, and touches nothing", function()
+    start()
+    local kept <const> = load(served, "xdp", 1)
+    served:kill()
+    local version <const> = database_version(served)
+    change_database(served, "PRAGMA user_version = 99")
+    local logged <const> = #served:log_text()
+    assert.has_error(function() served:restart() end)
+    assert.matches("version 99, which a newer bpfd has written; start that one",
+      served:log_text():sub(logged + 1))
+    assert_runs { kept }
+    change_database(served, ("PRAGMA user_version = %d"):format(version))
+    served:restart()
+    assert_sound { kept }
+    assert_empty()
+  end)
 end)

@@ -36,6 +36,7 @@ end
 ---@field declarations? table<string, string>  files of its programs.d
 ---@field prefix? string     how its directory's name begins
 ---@field env? table
+---@field state_dir? string   in its directory when left out
 ---@field log_level? string   debug when left out
 
 ---Starts a daemon and waits until it answers.
@@ -47,7 +48,8 @@ function daemon.start(options)
   assert(uv.fs_mkdir(directory, tonumber("755", 8)))
   local self = setmetatable({
     options = options, directory = directory, run_dir = directory .. "/run",
-    state_dir = directory .. "/state", config = directory .. "/bpfd.lua", log = directory .. "/log",
+    state_dir = options.state_dir or directory .. "/state", config = directory .. "/bpfd.lua",
+    log = directory .. "/log",
     socket = directory .. "/run/bpfd.sock",
   }, daemon)
   local config <const> = options.config or "return {}\n"
