@@ -202,6 +202,7 @@ local function find_link(look)
         return good, err
       end)
     state.link, state.live = link, link:info().prog_id
+    chain_state.read_manifest(look.dirs, look.name, state)
     return
   end
   local deadline <const> = uv.hrtime() + MOST_WAITED
@@ -227,6 +228,21 @@ local function last_manifest(dirs, hook_name, known)
   return manifest or known.chains[hook_name]
 end
 
+local is_no_namespace <const> = { ENOENT = true, EINVAL = true }
+
+-- The hook, in its network namespace, which is entered; nil where that is gone, or another has its
+-- place. What cannot be told is not taken for that.
+local function hook_at(hook_name, manifest)
+  if not manifest or not manifest.ifindex then return nil end
+  local good, err = place.enter(manifest)
+  if not good and not is_no_namespace[err.code] then error(err) end
+  if not good then return nil end
+  local hook
+  hook, err = place.hook(manifest, { tc_attach = "clsact" })
+  if not hook then error(err) end
+  return hook.name == hook_name and hook or nil
+end
+
 --- Looks at a hook, from its own network namespace.
 ---@param dirs table
 ---@param hook_name string
@@ -237,11 +253,7 @@ end
 ---  nil where nothing of ours is, or is to be
 ---@return boolean? is_opaque  nobody can tell who is in it
 function chain_examination.look(dirs, hook_name, home, known, findings)
-  local hint <const>, hook = last_manifest(dirs, hook_name, known), nil
-  if hint and hint.ifindex and place.enter(hint) then
-    hook = place.hook(hint, { tc_attach = "clsact" })
-    if hook and hook.name ~= hook_name then hook = nil end
-  end
+  local hook <const> = hook_at(hook_name, last_manifest(dirs, hook_name, known))
   local look <const> = { dirs = dirs, name = hook_name, hook = hook, known = known,
     findings = findings }
   local manifest, is_opaque = look_here(look)

@@ -59,6 +59,22 @@ local function look_for_shared(dirs, state, hook)
   return state
 end
 
+--- Reads the manifest of the chain that runs or, where none does, of the last one that did.
+---@param state bpfd.chain_state  with `ids`, and `live` or `last` where they are known
+---@param known table?  what the index has of the chain
+function chain_state.read_manifest(dirs, hook_name, state, known)
+  state.id, state.manifest, state.unreadable = nil, nil, nil
+  local last <const> = state.live or state.last or last_of(state, known)
+  if not last or not is_in(state.ids, last) then return end
+  state.id = last
+  local err
+  state.manifest, err = bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), last))
+  if state.manifest then return end
+  -- a chain without members would be built in its place
+  if state.live and not is_unreadable[err.code] then error(err) end
+  if err.code == "EINVAL" then state.unreadable = err end
+end
+
 ---@param dirs table
 ---@param hook_name string
 ---@param hook table?  for what no link tells; nil when it cannot be reached
@@ -77,17 +93,7 @@ function chain_state.read(dirs, hook_name, hook, known)
       and (is_in(state.ids, running) or known and known.head == running)
     state.live = is_ours and running or nil
   end
-  local last = state.live or state.last or last_of(state, known)
-  if last and is_in(state.ids, last) then
-    state.id = last
-    local err
-    state.manifest, err = bpf.chain.manifest.read(("%s/%d"):format(dirs:chain(hook_name), last))
-    -- a chain without members would be built in its place
-    if not state.manifest and state.live and not is_unreadable[err.code] then
-      error(err)
-    end
-    if not state.manifest and err.code == "EINVAL" then state.unreadable = err end
-  end
+  chain_state.read_manifest(dirs, hook_name, state, known)
   return look_for_shared(dirs, state, hook)
 end
 

@@ -9,7 +9,6 @@ local log = require "bpfd.log"
 local own_request = require "bpfd.own_request"
 local persisted = require "bpfd.persisted"
 local reconcile = require "bpfd.reconcile"
-local stopped_chain = require "bpfd.stopped_chain"
 
 local doctor = {}
 
@@ -75,16 +74,6 @@ local function act(daemon, list)
   end
 end
 
--- Pins that only the daemon can put back, because it holds what was pinned.
-local function look_at_links(daemon, told)
-  for _, hook_name in ipairs(daemon.hooks:unpinned()) do
-    local chain <const> = daemon.store:chain(hook_name)
-    told:add({ code = "pin.missing", subject = chain and stopped_chain.title(chain) or hook_name,
-      text = "the pin of its link is gone", repair = "pin it again" },
-      function() return daemon.hooks:mend(hook_name) end)
-  end
-end
-
 local function look_at_mount(daemon, told)
   if daemon.file_system:is_mounted() then return true end
   local found = { code = "mount.gone", subject = daemon.directories.fs,
@@ -103,10 +92,11 @@ function doctor.run(daemon, options)
   local told <const> = findings.new(options.repair)
   local is_readable <const> = database_file.look(daemon, told)
   if not look_at_mount(daemon, told) or not is_readable then return told.list end
-  look_at_links(daemon, told)
   local list, err = reconcile.run(daemon, options.repair)
   if not list then return nil, err end
   if options.repair then act(daemon, list) end
+  -- what was loaded with persist and is lost comes back
+  if options.repair and daemon.server then daemon.boot:look_again() end
   table.move(list, 1, #list, #told.list + 1, told.list)
   return told.list, err
 end

@@ -66,7 +66,7 @@ function file_system:keep()
 end
 
 ---@return boolean
-function file_system:is_mounted() return bpf.pin.is_bpffs(self.path) == true end
+function file_system:is_mounted() return bpf.pin.is_bpffs(self.path) ~= false end
 
 --- Puts the file system back if it is gone.
 ---@return true? ok, bpf.error? err

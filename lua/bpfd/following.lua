@@ -17,18 +17,13 @@ local place = require "bpfd.place"
 local following = {}
 following.__index = following
 
--- A new interface may have the old one's number, and its name.
-local function is_same_interface(row)
-  local identity <const> = row.note.interface_id
-  return identity ~= nil and identity == bpf.network.identity(row.ifindex)
-end
-
 -- Whether nothing of a program runs on its interface, because that is gone: what somebody has
 -- detached there is another matter.
 local function is_dead(daemon, row)
   local attach <const> = row.note.attach
   if not daemon.interfaces.known[row.ifindex] then return true end
-  if is_same_interface(row) then return false end
+  -- a new one may have its number and its name; what cannot be told is not taken for that
+  if place.is_same_interface(row.note.interface_id, row.ifindex) ~= false then return false end
   if row.hook then
     local hook = place.hook(attach, daemon.config:interface(attach.iface))
     local state <const> = chain_state.read(daemon.directories, row.hook, hook)

@@ -35,17 +35,6 @@ function hooks:hold(hook_name)
     count = chain.head and #chain.members or 0 } or nil
 end
 
---- Names of the hooks whose links have lost their pins, although they are held here.
----@return string[]
-function hooks:unpinned()
-  local names = {}
-  for hook_name in pairs(self.links) do
-    if not tree.exists(path_of(self, hook_name)) then names[#names + 1] = hook_name end
-  end
-  table.sort(names)
-  return names
-end
-
 --- Takes hold of all anew, after everything has been looked at.
 function hooks:hold_all()
   local names = {}

@@ -35,6 +35,20 @@ function place.interface(name)
   return nil, error_object.new { code = "ENODEV", message = "there is no interface " .. name }
 end
 
+--- Whether an interface is still the one that a program was loaded on, and not another with its
+--- number. Of a program that was loaded before identities were kept, nobody knows: false.
+---@param identity integer?
+---@param ifindex integer
+---@return boolean? is_same  nil where it cannot be told
+---@return bpf.error? err
+function place.is_same_interface(identity, ifindex)
+  if not identity then return false end
+  local now, err = bpf.network.identity(ifindex)
+  if now then return now == identity end
+  if err.code == "ENODEV" then return false end
+  return nil, err
+end
+
 --- The hook of an attach table with its `ifindex`, by the settings of its interface.
 ---@param attach table
 ---@param settings table

@@ -30,12 +30,18 @@ local function tell_pin(look, path, mend)
     text = path .. " is gone", repair = "pin it again" }, mend)
 end
 
+-- What is not there is nil; what cannot be told is not taken for that.
+local function certain(opened, err)
+  if not opened and err.code ~= "ENOENT" then error(err) end
+  return opened
+end
+
 -- A program that is in force is held by its link, or by its slot in a dispatcher.
 local function look_at_program(look)
   local path <const> = path_of(look, "program")
-  local program = bpf.program.open_pin(path)
+  local program = certain(bpf.program.open_pin(path))
   if program then return program end
-  program = bpf.program.open_id(look.id)
+  program = certain(bpf.program.open_id(look.id))
   if program then tell_pin(look, path, function() return program:pin(path) end) end
   return program
 end
@@ -122,8 +128,9 @@ end
 local function has_interface(look, note)
   if not note.attach.ifindex then return true end
   return in_place(look, note, function()
-    return note.interface_id ~= nil
-      and note.interface_id == bpf.network.identity(note.attach.ifindex)
+    local is_same, err = place.is_same_interface(note.interface_id, note.attach.ifindex)
+    if is_same == nil then error(err) end
+    return is_same
   end)
 end
 
@@ -147,10 +154,11 @@ local function tell_detached(look)
 end
 
 local function link_state(look)
-  local link <close> = bpf.link.open_pin(path_of(look, "link"))
+  local link <close> = certain(bpf.link.open_pin(path_of(look, "link")))
   if not link then return nil end
-  local info <const> = link:info()
-  return info and info.severed and "severed" or "runs"
+  local info <const>, err = link:info()
+  if not info then error(err) end
+  return info.severed and "severed" or "runs"
 end
 
 -- Something that the index does not know and nothing runs, or that was to leave.

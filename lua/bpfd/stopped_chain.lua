@@ -4,6 +4,7 @@
 
 local bpf = require "bpf"
 local chain_state = require "bpfd.chain_state"
+local place = require "bpfd.place"
 local shared_chain = require "bpfd.shared_chain"
 local tree = require "bpfd.tree"
 
@@ -44,7 +45,9 @@ local function ids_of(members)
   return ids
 end
 
-local function stays(dirs, id) return tree.is_pinned(dirs, id) and not tree.is_leaving(dirs, id) end
+local function stays(dirs, id)
+  return tree.is_pinned(dirs, id) and not tree.is_leaving(dirs, id)
+end
 
 --- Those that are not to leave, and can be attached again.
 function stopped_chain.staying_members(dirs, manifest)
@@ -78,15 +81,19 @@ function stopped_chain.copy_of(manifest)
   return copy
 end
 
--- Whether the interface is the one that its members were loaded on; nil where nobody can tell.
+-- Whether the interface is the one that its members were loaded on.
 local function is_same_interface(look, manifest)
   for _, member in ipairs(manifest.members) do
     local row <const> = look.known.programs[member.id]
     local note <const> = not member.owner and not row and tree.note(look.dirs, member.id)
     local identity <const> = row and row.interface_id or note and note.interface_id
-    if identity then return identity == bpf.network.identity(manifest.ifindex) end
+    if identity then
+      local is_same, err = place.is_same_interface(identity, manifest.ifindex)
+      if is_same == nil then error(err) end
+      return is_same
+    end
   end
-  return nil
+  return false
 end
 
 --- Nothing of ours is there, nor is to be.
