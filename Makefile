@@ -107,7 +107,7 @@ objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
 # because only that one can ask pkg-config and gcc.
 BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
-.PHONY: test asan specs demo bench test-faults
+.PHONY: test asan valgrind specs demo bench test-faults
 test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock kernel for some specs (spec/vm/smoke.lua), and fuzzes
 	@scripts/deps.sh test
 	$(BUILD_ALL)
@@ -116,12 +116,23 @@ test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock ke
 # The same specs on a build with sanitizers; core.so in plain Lua needs their run time preloaded.
 ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_ENV  = LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so) $(shell $(CC) -print-file-name=libubsan.so)" \
-	    ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    SPEC_SECONDS=1200
+	    ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0:allocator_may_return_null=1 \
+	    UBSAN_OPTIONS=print_stacktrace=1 SPEC_PATIENCE=10 \
+	    SPEC_SECONDS=3600
 asan:
 	@scripts/deps.sh test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" all objects
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan specs SPEC_SANITIZER='$(ASAN_ENV)'
+# The bindings' specs, under valgrind and a collector that leaves nothing that is not held.
+VALGRIND  = valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+	    --keep-debuginfo=yes --num-callers=25 --suppressions=spec/valgrind.supp
+valgrind:
+	@scripts/deps.sh test valgrind
+	$(BUILD_ALL)
+	@$(MAKE) --no-print-directory specs SPEC_SANITIZER='SPEC_UNDER="$(VALGRIND)" SPEC_PATIENCE=20 SPEC_SECONDS=3600 \
+		LUA_INIT=@spec/support/collector.lua' SPECS="$(or $(SPECS),$(VALGRIND_SPECS))"
+VALGRIND_SPECS := $(patsubst %,spec/%_spec.lua,chain database error image_layer image_signature layout object_helpers sandbox \
+	socket kernel/chain_fuse kernel/link kernel/map kernel/map_types kernel/object kernel/pin kernel/program)
 # Every system call of every operation fails once, for want of room where that is a reason, and is once the last of its
 # job and of the daemon; prints how many that were.
 FAULTS = spec/kernel/fault_spec.lua spec/kernel/fault_change_spec.lua spec/kernel/fault_image_spec.lua \

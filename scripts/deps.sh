@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what is missing; silent when nothing is. Groups: build, demo, test, fuzz, bench, vm.
+# Installs what is missing; silent when nothing is. Groups: build, demo, test, fuzz,
+# valgrind, bench, vm.
 # shellcheck disable=SC2086 # lists of words, split on purpose
 set -eu
 
@@ -11,6 +12,7 @@ fuzz="$build util-linux libclang-rt-${version:+${version%%.*}-}dev"
 demo="$build iproute2 util-linux"
 machine="qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring xdp-tools"
 test="$demo $fuzz lua-busted lua-check clang-format bpftool docker-registry skopeo umoci zstd apache2-utils openssl luarocks socat systemd $machine"
+valgrind="$build valgrind libc6-dbg"
 bench="$test"
 vm="$test"
 
@@ -22,10 +24,11 @@ for group in "$@"; do
 	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" ;;
 	fuzz) wanted="$wanted $fuzz" ;;
+	valgrind) wanted="$wanted $valgrind" ;;
 	bench) wanted="$wanted $bench" ;;
 	vm) wanted="$wanted $vm" ;;
 	*)
-		echo "deps.sh: unknown group '$group'; there are build, demo, test, fuzz, bench and vm" >&2
+		echo "deps.sh: unknown group '$group'; there are build, demo, test, fuzz, valgrind, bench and vm" >&2
 		exit 64
 		;;
 	esac

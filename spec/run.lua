@@ -2,7 +2,8 @@
 -- `N passed, N failed, N skipped`. Zero tests are a failure, and so is a skip without a reason.
 -- Usage: lua5.4 spec/run.lua [--smoke] [FILE or DIRECTORY ...] [--filter=PATTERN ...]
 -- --smoke: beside them some in the test VM (spec/vm/smoke.lua). SPEC_RESULTS=FILE: tells each
--- result there too, as spec files tell theirs.
+-- result there too, as spec files tell theirs. SPEC_UNDER: a command that runs each spec file's
+-- Lua, such as valgrind.
 local uv = require "luv"
 local results_form = require "spec.support.results_form"
 
@@ -130,6 +131,20 @@ local function leftovers(pid)
   return found
 end
 
+local function has_failed(results)
+  for _, result in ipairs(results) do
+    if result.status == "failed" then return true end
+  end
+  return false
+end
+
+local function words_of(job)
+  local words = {}
+  for word in (os.getenv "SPEC_UNDER" or ""):gmatch "%S+" do words[#words + 1] = word end
+  words[#words + 1] = "lua5.4"
+  return table.move(job.script, 1, #job.script, #words + 1, words)
+end
+
 local function run_job(job, done)
   announce(job.name)
   local results_path, output_path = os.tmpname(), os.tmpname()
@@ -151,6 +166,8 @@ local function run_job(job, done)
       results[#results + 1] = failure(job.name, "not done after %d seconds", job.seconds)
     elseif not complete then
       results[#results + 1] = failure(job.name, "ended early: exit %d, signal %d", code, signal)
+    elseif code ~= 0 and not has_failed(results) then
+      results[#results + 1] = failure(job.name, "ended with exit %d", code)
     end
     for _, path in ipairs(leftovers(pid)) do
       results[#results + 1] = failure(job.name, "left behind: %s", path)
@@ -158,8 +175,9 @@ local function run_job(job, done)
     tell(job.name, results, text, (uv.hrtime() - started) // 1000000)
     done()
   end
-  child, pid = uv.spawn("lua5.4", {
-    args = job.script, env = environment,
+  local words <const> = words_of(job)
+  child, pid = uv.spawn(words[1], {
+    args = { table.unpack(words, 2) }, env = environment,
     stdio = { nil, output, output }, detached = true,
   }, ended)
   assert(child, pid)
