@@ -56,6 +56,8 @@ describe("a manifest", function()
     for _, damaged in ipairs {
       "", "[]", "null", "17", bytes:sub(1, -3), (bytes:gsub('"version":1', '"version":99')),
       (bytes:gsub('"mask":4', '"mask":"4"')), (bytes:gsub('"id":7', '"id":7.5')),
+      (bytes:gsub('"members":%[', '%05,')), (bytes:gsub('"ifindex":3', '"ifindex":"3"')),
+      (bytes:gsub('"type":"xdp"', '"type":{}')), (bytes:gsub('"mask":4', '%0,"name":1')),
     } do
       local found, err = manifest.decode(damaged)
       assert.is_nil(found, damaged)

@@ -3,6 +3,7 @@
 
 local bpf = require "bpf"
 local core = require "bpf.core"
+local error_object = require "bpf.error"
 local json = require "bpf.json"
 
 local tree = {}
@@ -89,13 +90,33 @@ local function note_in(record)
   return bpf.chain.note(record)
 end
 
+local function are_texts(value)
+  if value == nil then return true end
+  if type(value) ~= "table" then return false end
+  for key, text in pairs(value) do
+    if type(key) ~= "string" or type(text) ~= "string" then return false end
+  end
+  return true
+end
+
+-- What nobody could go on without: the pins are all that is known of a program.
+local function is_note(value)
+  return type(value) == "table" and type(value.name) == "string" and type(value.type) == "string"
+    and type(value.attach) == "table" and type(value.attach.type) == "string"
+    and math.type(value.loaded_at) == "integer"
+    and are_texts(value.metadata) and are_texts(value.global)
+end
+
 --- What a record tells of how its program was loaded.
 ---@param record string
 ---@return table? note, bpf.error? err
 function tree.note_of(record)
   local text, err = note_in(record)
   if not text then return nil, err end
-  return json.decode(text)
+  local note
+  note, err = json.decode(text)
+  if err or is_note(note) then return note, err end
+  return nil, error_object.new { code = "EINVAL", message = "a damaged record" }
 end
 
 --- What a program was loaded with, as its record tells.

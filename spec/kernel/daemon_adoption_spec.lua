@@ -223,6 +223,22 @@ describe("a daemon that starts again", function()
     assert.equal(empty, residue.settled(served, empty))
   end)
 
+  it("keeps what runs although its record says nothing that makes sense", function()
+    local program = assert(rpc.load_xdp(served, "veth0", 5))
+    local record = ("%s/fs/programs/%d/record"):format(served.run_dir, program.id)
+    for _, text in ipairs { "{}", '{"name":"x","type":"xdp","attach":[],"loaded_at":0}' } do
+      served:kill()
+      os.remove(record)
+      local map <close> = assert(bpf.map.blob(text, "bpfd_record"))
+      assert(map:pin(record))
+      os.remove(served.state_dir .. "/bpfd.db")
+      served:restart()
+      assert.matches(("reading the record of program %d: a damaged record"):format(program.id),
+        served:log_text())
+      assert.equal(program.id, bpf.program.open_id(program.id):info().id)
+    end
+  end)
+
   it("takes a load back that cannot be written down", function()
     local kept = assert(rpc.load_xdp(served, "veth0", 1))
     local before = residue.scan(served)

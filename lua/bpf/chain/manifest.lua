@@ -30,13 +30,31 @@ local VERSION <const> = 1
 ---@field flags integer?      of a member with an owner, as its dispatcher tells them
 
 local facts <const> = {
-  "engine", "segments", "type", "iface", "ifindex", "direction", "netns", "shared",
-  "dispatcher_version", "replaces",
+  engine = "string", segments = "integer", type = "string", iface = "string", ifindex = "integer",
+  direction = "string", netns = "string", shared = "string", dispatcher_version = "integer",
+  replaces = "integer",
 }
+local needed <const> = { id = "integer", priority = "integer", mask = "integer" }
+local possible <const> = { name = "string", owner = "string", flags = "integer" }
 
 local function copy_facts(from, to)
-  for _, key in ipairs(facts) do to[key] = from[key] end
+  for key in pairs(facts) do to[key] = from[key] end
   return to
+end
+
+-- Whether what is there of these is of the right kind.
+local function have_kinds(value, kinds, is_needed)
+  for key, kind in pairs(kinds) do
+    local found <const> = value[key]
+    if found == nil and is_needed or found ~= nil and (math.type(found) or type(found)) ~= kind then
+      return false
+    end
+  end
+  return true
+end
+
+local function is_member(value)
+  return type(value) == "table" and have_kinds(value, needed, true) and have_kinds(value, possible)
 end
 
 local function damaged()
@@ -65,10 +83,9 @@ function manifest.decode(bytes)
       code = "EINVAL", message = "a chain manifest of another version of bpfd",
     }
   end
+  if not have_kinds(value, facts) then return damaged() end
   for _, member in ipairs(value.members) do
-    for _, field in ipairs { "id", "priority", "mask" } do
-      if math.type(member[field]) ~= "integer" then return damaged() end
-    end
+    if not is_member(member) then return damaged() end
   end
   return copy_facts(value, { members = value.members })
 end
