@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh SERIES [COMMAND...]: runs a command as root on a stock Debian kernel in qemu, in this directory of this machine's
 # own root (changes stay in the VM's memory), and ends with its exit status. Without a command: a shell.
-# VM_TIMEOUT seconds (default 900) for all, VM_BOOT_TIMEOUT (120) until userland; 124 when either is passed, 125 when
+# VM_TIMEOUT seconds (default 900) for all, VM_BOOT_TIMEOUT (300) until userland; 124 when either is passed, 125 when
 # the VM ended without a status (its console's last lines are shown). VM_MEMORY, VM_OPTIONS (more words for qemu),
 # VM_INIT=systemd: the command runs under a systemd that is process 1.
 # VM_DISK=FILE: what the VM writes goes to this disk image, made if it is not there, and stays over reboots of the VM: the
@@ -79,7 +79,7 @@ machine=$!
 (
 	seconds=0
 	while kill -0 $machine 2>/dev/null; do
-		if [ $seconds -ge "${VM_BOOT_TIMEOUT:-120}" ] && [ ! -e "$exchange/shared/started" ]; then
+		if [ $seconds -ge "${VM_BOOT_TIMEOUT:-300}" ] && [ ! -e "$exchange/shared/started" ]; then
 			echo "run.sh: no userland after $seconds seconds" >"$exchange/late"
 			kill -KILL $machine
 		elif [ $seconds -ge "${VM_TIMEOUT:-900}" ]; then
