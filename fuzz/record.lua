@@ -1,15 +1,28 @@
--- What is read back of pins: the record of a member, which is fused with itself, and the manifest
--- of a chain.
+-- What is read back of pins: the record of a member, which is fused with itself, the note in it,
+-- which the daemon's index takes, and the manifest of a chain.
 
 local check = require "fuzz.check"
 local core = require "bpf.core"
 local fuse = require "bpf.chain.fuse"
 local kernel = require "fuzz.kernel"
 local manifest = require "bpf.chain.manifest"
+local program_object = require "bpfd.program_object"
+local store = require "bpfd.store"
+local tree = require "bpfd.tree"
 
 local XDP <const>, ARRAY <const> = 6, 2
 local PROCEED_ON_PASS <const> = 1 << 2
 local MOST_MAPS <const> = 4
+
+local index <const> = assert(store.open(":memory:", "boot"))
+
+local function keep(note)
+  assert(index:change(function()
+    index:put_program(1, note, nil, program_object.fixed(1, note))
+    return true
+  end))
+  assert(index:program(1))
+end
 
 local function build(record, described)
   local id <const> = kernel.add { kind = "program", type = XDP, name = "member" }
@@ -32,6 +45,8 @@ end
 return function(bytes)
   local chain <const> = check.result(manifest.decode(bytes))
   if chain then assert(manifest.decode(manifest.encode(chain))) end
+  local kept <const> = check.result(tree.note_of(bytes))
+  if kept then keep(kept) end
   local note <const> = check.result(fuse.note(bytes))
   local described <const> = check.result(core.chain.describe(bytes))
   if not described then return end

@@ -108,6 +108,21 @@ function field.read(description, value)
   return good
 end
 
+--- Whether what a table has of these fields is of their kinds, as math.type and type name them.
+---@param value table
+---@param kinds table<string, string>
+---@param are_needed boolean?  none may lack
+---@return boolean
+function field.are_of_kind(value, kinds, are_needed)
+  for name, kind in pairs(kinds) do
+    local found <const> = value[name]
+    local is_good <const> = found == nil and not are_needed
+      or (math.type(found) or type(found)) == kind
+    if not is_good then return false end
+  end
+  return true
+end
+
 --- A default that the caller may change.
 ---@param description bpf.field
 ---@return any

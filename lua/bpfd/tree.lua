@@ -1,9 +1,11 @@
 -- What is pinned, read back: notes of programs, manifests of chains. Used by jobs and at the start;
 -- nothing here touches the loop or the database.
 
+local attach_check = require "bpf.attach"
 local bpf = require "bpf"
 local core = require "bpf.core"
 local error_object = require "bpf.error"
+local field = require "bpf.field"
 local json = require "bpf.json"
 
 local tree = {}
@@ -90,10 +92,16 @@ local function note_in(record)
   return bpf.chain.note(record)
 end
 
+local needed <const> = { name = "string", type = "string", attach = "table",
+  loaded_at = "integer" }
+local possible <const> = { metadata = "table", global = "table", label = "string",
+  declared_by = "string", pattern = "string", path = "string", image_url = "string",
+  digest = "string", map_owner_id = "integer", persist = "boolean", replaces = "integer" }
+local of_attach <const> = { iface = "string", ifindex = "integer", netns = "string",
+  direction = "string", priority = "integer", proceed_on = "table", hook = "string" }
+
 local function are_texts(value)
-  if value == nil then return true end
-  if type(value) ~= "table" then return false end
-  for key, text in pairs(value) do
+  for key, text in pairs(value or {}) do
     if type(key) ~= "string" or type(text) ~= "string" then return false end
   end
   return true
@@ -101,9 +109,9 @@ end
 
 -- What nobody could go on without: the pins are all that is known of a program.
 local function is_note(value)
-  return type(value) == "table" and type(value.name) == "string" and type(value.type) == "string"
-    and type(value.attach) == "table" and type(value.attach.type) == "string"
-    and math.type(value.loaded_at) == "integer"
+  return type(value) == "table" and field.are_of_kind(value, needed, true)
+    and field.are_of_kind(value, possible) and field.are_of_kind(value.attach, of_attach)
+    and value.attach.type == value.type and attach_check.types[value.type] ~= nil
     and are_texts(value.metadata) and are_texts(value.global)
 end
 

@@ -2,6 +2,7 @@
 -- other pins.
 
 local error_object = require "bpf.error"
+local field = require "bpf.field"
 local json = require "bpf.json"
 
 local manifest = {}
@@ -42,19 +43,9 @@ local function copy_facts(from, to)
   return to
 end
 
--- Whether what is there of these is of the right kind.
-local function have_kinds(value, kinds, is_needed)
-  for key, kind in pairs(kinds) do
-    local found <const> = value[key]
-    if found == nil and is_needed or found ~= nil and (math.type(found) or type(found)) ~= kind then
-      return false
-    end
-  end
-  return true
-end
-
 local function is_member(value)
-  return type(value) == "table" and have_kinds(value, needed, true) and have_kinds(value, possible)
+  return type(value) == "table" and field.are_of_kind(value, needed, true)
+    and field.are_of_kind(value, possible)
 end
 
 local function damaged()
@@ -83,7 +74,7 @@ function manifest.decode(bytes)
       code = "EINVAL", message = "a chain manifest of another version of bpfd",
     }
   end
-  if not have_kinds(value, facts) then return damaged() end
+  if not field.are_of_kind(value, facts) then return damaged() end
   for _, member in ipairs(value.members) do
     if not is_member(member) then return damaged() end
   end
