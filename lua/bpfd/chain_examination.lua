@@ -132,23 +132,34 @@ local function missing_pin(look, manifest)
   return nil
 end
 
+-- A chain that is built anew loses members whose programs are lost: until these are unloaded, it is
+-- left as it runs.
+local function rebuilding(look, manifest)
+  for _, member in ipairs(manifest.members) do
+    if not member.owner and not tree.is_pinned(look.dirs, member.id) then return nil end
+  end
+  return { kind = "attach", hook = look.name, ids = {} }
+end
+
+local function tell_pin(look, manifest, text, mend)
+  local action <const> = rebuilding(look, manifest)
+  look.findings:add({ code = "pin.missing", subject = title_of(look, manifest), text = text,
+    repair = action and "build the chain anew" or mend and "pin it again" or nil,
+    action = action }, mend)
+end
+
 local function in_force(look)
   local state <const>, known <const> = look.state, look.known.chains[look.name]
-  local rebuild <const> = { kind = "attach", hook = look.name, ids = {} }
   local manifest = state.manifest
   if not manifest then
     if not known or known.head ~= state.live then return unreadable(look) end
     manifest = stopped_chain.copy_of(known)
-    look.findings:add({ code = "pin.missing", subject = title_of(look, manifest),
-      text = "the manifest of the chain is gone", repair = "build the chain anew",
-      action = rebuild }, function() return write_manifest(look, manifest) end)
+    tell_pin(look, manifest, "the manifest of the chain is gone",
+      function() return write_manifest(look, manifest) end)
     state.id = state.live
   else
     local path <const> = missing_pin(look, manifest)
-    if path then
-      look.findings:add { code = "pin.missing", subject = title_of(look, manifest),
-        text = path .. " is gone", repair = "build the chain anew", action = rebuild }
-    end
+    if path then tell_pin(look, manifest, path .. " is gone") end
   end
   manifest.head = state.live
   stopped_chain.tidy_others(look)

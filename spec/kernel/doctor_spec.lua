@@ -300,6 +300,8 @@ describe("the doctor", function()
     local programs <const> = load_all { loads = { "xdp" } }
     local lost <const> = programs[1]
     remove(program_directory(served, lost))
+    remove(head_directory(served, "xdp") .. "/manifest")
+    assert.same({ "pin.missing repaired", "program.lost left" }, state_of((findings "--repair")))
     for _ = 1, 2 do
       assert.same({ "program.lost left" }, state_of((findings "--repair")))
       assert_runs(programs)
