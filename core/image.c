@@ -160,9 +160,11 @@ static const Elf64_Shdr *section_at(const struct image *image, size_t place)
 
 static bool is_string_table(const struct image *image, const Elf64_Shdr *section)
 {
-	const char *strings = (const char *)image->bytes + section->sh_offset;
+	const char *bytes = image->bytes;
 
-	return section->sh_type == SHT_STRTAB && section->sh_size && !strings[section->sh_size - 1];
+	/* of another type it may lie anywhere */
+	return section->sh_type == SHT_STRTAB && section->sh_size &&
+	       !bytes[section->sh_offset + section->sh_size - 1];
 }
 
 /* libbpf takes it for granted that sections are named and refer to one another. */

@@ -253,6 +253,15 @@ describe("an object", function()
     uv.fs_rmdir(directory)
   end)
 
+  it("refuses one whose names are in a section that is none, wherever that lies", function()
+    local whole <const> = read(built "handles_slots")
+    local at <const> = ("=I8"):unpack(whole, 0x28 + 1) + ("=I2"):unpack(whole, 0x3e + 1) * 64
+    local object, err = bpf.object.open { data = whole:sub(1, at + 4) .. ("=I4"):pack(0)
+      .. whole:sub(at + 9, at + 24) .. ("=i8"):pack(-1) .. whole:sub(at + 33) }
+    assert.is_nil(object)
+    assert.equal("object is damaged: it names no sections", err.message)
+  end)
+
   it("survives every truncation and many a flipped byte", function()
     local whole <const> = read(built "handles_slots")
     for length = 1, #whole, 97 do
