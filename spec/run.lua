@@ -9,7 +9,7 @@ local results_form = require "spec.support.results_form"
 
 local SECONDS_PER_FILE <const> = tonumber(os.getenv "SPEC_SECONDS") or 900
 -- a kernel may have to be fetched first
-local SECONDS_OF_SMOKE <const> = 1200
+local SECONDS_OF_SMOKE <const> = 2100
 
 local function find_specs(path, found)
   local kind = assert(uv.fs_stat(path), "no such file or directory: " .. path).type

@@ -5,7 +5,7 @@ local results_form = require "spec.support.results_form"
 
 -- The first that can be had. Fetching may take its time; booting and running may not.
 local KERNELS <const> = { "6.12", "6.1" }
-local FETCH_SECONDS <const>, RUN_SECONDS <const> = 600, 900
+local FETCH_SECONDS <const>, RUN_SECONDS <const> = 600, 1500
 local UNAVAILABLE <const> = 69
 
 local SPECS <const> = {
