@@ -31,7 +31,7 @@ bench-vm:
 	@VM_TIMEOUT=$${VM_TIMEOUT:-1800} VM_CPUS=1 VM_OPTIONS='-icount shift=0,sleep=off' \
 		scripts/vm/run.sh $(KERNEL) '$(RESIDENT); SPEC_PATIENCE=100 $(SPEC_ENV) $(LUA) scripts/vm/bench.lua'
 
-test-machine: # the test VM itself, and bpfd installed as a systemd service in one
+test-machine: # the test VM itself, bpfd installed as a systemd service in one, and one that loses its power
 	@scripts/deps.sh vm
 	$(BUILD_ALL)
 	@KERNEL=$(KERNEL) SPEC_JOBS=1 SPEC_SECONDS=1500 $(SPEC_ENV) $(LUA) spec/run.lua spec/vm/*_spec.lua
