@@ -121,18 +121,18 @@ local function write_down(self, rows, additions)
   end
 end
 
-local function still_waiting(self, rows)
-  local left = {}
+-- Somebody may have given one up meanwhile.
+local function all_wait(self, rows)
   for _, row in ipairs(rows) do
-    if persisted.waits(self.daemon.store, row.number) then left[#left + 1] = row end
+    if not persisted.waits(self.daemon.store, row.number) then return false end
   end
-  return left
+  return true
 end
 
 local function change_with(self, rows, additions)
   local add <const> = share_maps(self, rows, additions)
   local held <close> = lock.hold(keys_of(additions)) -- luacheck: ignore held
-  if #still_waiting(self, rows) < #rows then return true end -- given up meanwhile
+  if not all_wait(self, rows) then return nil end
   local request <const> = own_request.new("program.load", rows[1].note.peer)
   local outcome, err = change.run(self.daemon, request,
     { add = add, also = write_down(self, rows, additions) })
@@ -220,6 +220,7 @@ local function one_by_one(rows)
 end
 
 local function report(self, row, err)
+  if not err then return end
   local message <const> = tostring(err)
   if self.problems[row.number] ~= message then
     log.error("%s, persisted as %d, cannot be loaded again: %s", row.note.name, row.number, message)
