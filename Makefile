@@ -9,8 +9,8 @@ LUA      ?= lua5.4
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Werror
 
-CORE_LIBRARIES  := libbpf libelf libnl-3.0 libnl-route-3.0 libmd lua5.4
-LIGHT_LIBRARIES := libmd lua5.4
+CORE_LIBRARIES  := libbpf libelf libnl-3.0 libnl-route-3.0 libmd json-c lua5.4
+LIGHT_LIBRARIES := libmd json-c lua5.4
 pkg = $(shell pkg-config --$(1) $(2))
 
 override CFLAGS += -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(WARNINGS) -fPIC -I. -Icore -Ibindings \
@@ -22,7 +22,7 @@ CORE_C    := $(filter-out $(MAINS) $(DAEMON_C),$(wildcard core/*.c core/chain/*.
 BINDING_C := $(filter-out $(DAEMON_C),$(wildcard bindings/*.c))
 LUA_FILES := $(shell find lua -name '*.lua' | sort)
 LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c core/shared_library.c core/terminal.c core/line_editor.c \
-	core/interrupt.c bindings/socket.c bindings/system.c bindings/terminal.c bindings/interrupt.c \
+	core/interrupt.c bindings/socket.c bindings/system.c bindings/terminal.c bindings/interrupt.c bindings/json.c bindings/json_encode.c \
 	bindings/error.c bindings/descriptor.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
 

@@ -4,8 +4,8 @@
 
 #include <lua.h>
 
-/* In bpfctl's executable: nothing but libc. */
-#define LIGHT_NAMESPACES(X) X(socket) X(system) X(terminal) X(interrupt)
+/* In bpfctl's executable: nothing but libc and two small libraries. */
+#define LIGHT_NAMESPACES(X) X(socket) X(system) X(terminal) X(interrupt) X(json)
 
 #define FULL_NAMESPACES(X) \
 	LIGHT_NAMESPACES(X) \

@@ -11,7 +11,7 @@ maps with values typed by BTF, and a client for the daemon.]],
   labels = { "linux", "ebpf", "networking" },
 }
 supported_platforms = { "linux" }
-dependencies = { "lua ~> 5.4", "lpeg >= 1.0", "dkjson >= 2.5" }
+dependencies = { "lua ~> 5.4", "lpeg >= 1.0" }
 -- The Makefile builds with gcc and compiles the project's own BPF programs with clang, against
 -- libbpf, libelf, libnl-3 and libnl-route-3: `scripts/deps.sh build` lists the packages.
 build = {

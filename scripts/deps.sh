@@ -5,11 +5,11 @@
 set -eu
 
 build="gcc make pkg-config clang libc6-dev linux-libc-dev libbpf-dev libelf-dev libnl-3-dev libnl-route-3-dev
-libsqlite3-dev libcurl4-openssl-dev libarchive-dev libssl-dev libmd-dev libsodium-dev libcapstone-dev libedit-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg lua-dkjson"
+libsqlite3-dev libcurl4-openssl-dev libarchive-dev libssl-dev libmd-dev libjson-c-dev libsodium-dev libcapstone-dev libedit-dev liblua5.4-dev lua5.4 lua-luv lua-lpeg"
 # What programs with clang's sanitizers run on, of its own version where that is installed already.
 version=$(clang -dumpversion 2>/dev/null) || version=
 fuzz="$build util-linux libclang-rt-${version:+${version%%.*}-}dev"
-demo="$build iproute2 util-linux"
+demo="$build iproute2 util-linux lua-dkjson"
 machine="qemu-system-x86 busybox-static cpio kmod xz-utils debian-archive-keyring xdp-tools"
 test="$demo $fuzz lua-busted lua-check clang-format bpftool docker-registry skopeo umoci zstd apache2-utils openssl luarocks socat systemd $machine"
 valgrind="$build valgrind libc6-dbg"

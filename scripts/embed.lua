@@ -27,22 +27,15 @@ end
 
 -- Chunk names are source paths and debug information stays in, so that tracebacks can be read.
 local root, names = arg[1], {}
-
-local function embed(name, path, shown)
-  names[#names + 1] = name
-  io.write(("static const char chunk_%d[] = {\n"):format(#names))
-  write_bytes(string.dump(assert(load(read(path), "@" .. shown))), true)
-  io.write("};\n")
-end
-
 io.write('#include <stddef.h>\n#include "core/embedded.h"\n\n')
 for i = 2, #arg do
   local path = arg[i]
   local name = path:sub(#root + 2):gsub("%.lua$", ""):gsub("/init$", "")
-  embed(name:gsub("/", "."), path, path)
+  names[#names + 1] = name:gsub("/", ".")
+  io.write(("static const char chunk_%d[] = {\n"):format(#names))
+  write_bytes(string.dump(assert(load(read(path), "@" .. path))), true)
+  io.write("};\n")
 end
--- Of this machine's, because reading its source would be a third of what bpfctl does.
-embed("dkjson", assert(package.searchpath("dkjson", package.path)), "dkjson.lua")
 io.write("\nconst struct embedded_module embedded_modules[] = {\n")
 for i, name in ipairs(names) do
   io.write(('\t{"%s", chunk_%d, sizeof(chunk_%d)},\n'):format(name, i, i))

@@ -47,7 +47,9 @@ print(json.dumps(yaml.safe_load(sys.stdin.buffer.read().decode()), sort_keys=Tru
     end
     local data = { texts = texts, keys = {}, nested = { { { 1, 2.5, 1e300, -1e-7 } }, {}, { {} } },
       n = json.null, t = true, big = json.unsigned(-1), low = math.mininteger }
-    for i, text in ipairs(texts) do data.keys[text] = i end
+    for i, text in ipairs(texts) do
+      if text ~= "\0" then data.keys[text] = i end -- no key in JSON may have one
+    end
     local back = process.check({ "/usr/bin/env", "python3", "-c", reader },
       { stdin = yaml.any(data) })
     local read = assert(json.decode(back, { null = true }))

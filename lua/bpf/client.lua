@@ -147,7 +147,7 @@ local function read_message(self, descriptors, options)
   local line, err = read_line(self, descriptors, options.timeout)
   if not line then return nil, err end
   local message
-  message, err = json.decode(line, { null = options.null, own = true })
+  message, err = json.decode(line, { null = options.null })
   if not err and not json.is_object(message) then
     err = error_object.new { code = "EBADMSG", message = "not a JSON-RPC message" }
   end

@@ -1,13 +1,13 @@
--- JSON that keeps integers exact and tells arrays from objects: dkjson with the rules of the wire.
+-- JSON that keeps integers exact and tells arrays from objects: json-c with the rules of the wire.
 
-local dkjson = require "dkjson"
+local codec = require("bpf.core").json
 local error_object = require "bpf.error"
 local number = require "bpf.number"
 
 local json = {}
 
 --- What stands for JSON's null in a table. Decoding leaves nulls out unless asked to keep them.
-json.null = dkjson.null
+json.null = setmetatable({}, { __name = "bpf.json.null", __tojson = function() return "null" end })
 
 -- The order in which the keys of every known object are written; others follow.
 local order <const> = {
@@ -82,77 +82,21 @@ function raw_meta:__tojson() return self[1] end
 ---@return table
 function json.raw(text) return setmetatable({ text }, raw_meta) end
 
---- A text in quotes.
+--- A text in quotes. What is no text a terminal shows, such as control characters, is escaped.
 ---@param text string
 ---@return string
-function json.quote(text) return dkjson.quotestring(text) end
+function json.quote(text) return codec.encode(text, rank) end
 
--- Integers from 2^63 on would be read as floats. They travel through the parser as marked strings.
-local mark <const> = "\0unsigned:"
-
-local function mark_big(token)
-  if not token:find("^%d+$") or math.type(tonumber(token)) ~= "float" then return nil end
-  return number.parse(token) and '"\\u0000unsigned:' .. token .. '"'
-end
-
-local function mark_big_integers(text)
-  local parts, at = {}, 1
-  while true do
-    local quote = text:find('"', at, true) or #text + 1
-    parts[#parts + 1] = text:sub(at, quote - 1):gsub("[%w%.%+%-]+", mark_big)
-    local close = quote + 1
-    while true do
-      close = text:find('["\\]', close)
-      if not close or text:byte(close) == 34 then break end
-      close = close + 2
-    end
-    parts[#parts + 1] = text:sub(quote, close or #text)
-    if not close then return table.concat(parts) end
-    at = close + 1
-  end
-end
-
-local function restore_big_integers(value)
-  if type(value) == "string" and value:sub(1, #mark) == mark then
-    return json.unsigned(number.parse(value:sub(#mark + 1)) or 0)
-  end
-  if type(value) == "table" and value ~= json.null then
-    for key, inner in pairs(value) do value[key] = restore_big_integers(inner) end
-  end
-  return value
-end
-
-local function refusal(message)
-  return error_object.new { code = "EBADMSG", message = "malformed JSON: " .. message }
-end
-
--- lpeg's grammar takes longer to build than a short answer to read. Without it dkjson is half as
--- fast, reads "[1 2]" and knows no bound of depth: enough for what bpfd has written.
-local SHORT <const>, FEW <const> = 16384, 150
-local strict
-
-local function parser_for(text, own)
-  if own and #text <= SHORT and select(2, text:gsub("[%[{]", "")) <= FEW then return dkjson end
-  strict = strict or dkjson.use_lpeg()
-  return strict
-end
-
---- Reads one JSON text. Objects and arrays remember what they were.
+--- Reads one JSON text (RFC 8259). Objects and arrays remember what they were. Refused are integers
+--- beyond 64 bits, which would not stay exact, and more than 128 levels.
 ---@param text string
----@param options { null: boolean?, own: boolean? }?  null: keep nulls as json.null instead of
----  leaving them out; own: bpfd has written it, so that commas need not be looked for
+---@param options { null: boolean? }?  null: keep nulls as json.null instead of leaving them out
 ---@return any value, bpf.error? err   nil, err when it is malformed
 function json.decode(text, options)
-  local has_big <const> = text:find("%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d") ~= nil
-  if has_big then text = mark_big_integers(text) end
-  local null = options and options.null and json.null or nil
-  local parsed, value, stop, message = pcall(parser_for(text, options and options.own).decode, text,
-    1, null, object_meta, array_meta)
-  if not parsed then return nil, refusal("nested too deeply") end
-  if message then return nil, refusal(message) end
-  if text:find("%S", stop) then return nil, refusal("something follows the value") end
-  if has_big then value = restore_big_integers(value) end
-  return value
+  local value, why = codec.decode(text, options and options.null and json.null or nil, object_meta,
+    array_meta, json.unsigned)
+  if not why then return value end
+  return nil, error_object.new { code = "EBADMSG", message = "malformed JSON: " .. why }
 end
 
 local function by_rank(left, right)
@@ -178,25 +122,13 @@ function json.keys(value, of_user)
   return keys
 end
 
--- Gives every object inside its keys in order.
-local function sort_keys(value, of_user)
-  if type(value) ~= "table" or value == json.null or getmetatable(value) == unsigned_meta
-      or getmetatable(value) == raw_meta then
-    return
-  end
-  for key, inner in pairs(value) do sort_keys(inner, json.is_users(key)) end
-  if json.is_array(value) then return end
-  setmetatable(value, { __jsontype = "object", __jsonorder = json.keys(value, of_user) })
-end
-
 --- Writes a value on one line. An empty table is [] unless it is a json.object. A value that has no
 --- JSON form is misuse and raises.
 ---@param value any
 ---@param options { sorted: boolean? }?  sorted: also keys that no vocabulary orders
 ---@return string
 function json.encode(value, options)
-  if options and options.sorted then sort_keys(value) end
-  return dkjson.encode(value, { keyorder = order })
+  return codec.encode(value, rank, options and options.sorted or false)
 end
 
 return json
