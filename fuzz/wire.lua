@@ -13,6 +13,7 @@ package.loaded["bpfd.policy.process"] = { start = no_job }
 
 local core = require "bpf.core"
 local uv = require "luv"
+local boot = require "bpfd.boot"
 local config = require "bpfd.config"
 local departed = require "bpfd.departed"
 local directories = require "bpfd.directories"
@@ -52,10 +53,15 @@ daemon.store = assert(store.open(daemon.directories.database, "boot"))
 daemon.objects = assert(objects.open(daemon.directories.objects))
 daemon.hooks = hooks.new(daemon.directories, daemon.store)
 daemon.policy = policy.new(directory .. "/policy.d", daemon.config.policy)
+daemon.config.directory = directory
+daemon.boot = boot.new(daemon)
+daemon.started_at, daemon.started, daemon.engines = core.system.clock(), 0, {}
+daemon.privilege = { capabilities = {}, refused_calls = 0 }
 
 local path <const> = directory .. "/socket"
 local opened <const> = assert(server.open { daemon = daemon, methods = methods(), limits = LIMITS,
   listen = { { path = path, mode = tonumber("600", 8), allow = { "*" } } } })
+daemon.server = opened
 
 -- One answer is one line of JSON-RPC; a fault of the daemon's own is a finding.
 local function check_answers(text)
