@@ -176,8 +176,11 @@ local function is_member(manifest, id)
   return false
 end
 
+-- A chain that nothing runs any more, or not yet, is what the job has just taken off, or not yet
+-- put on: it says nothing of what its members were to become.
 local function is_in_force(dirs, chains, program)
-  if program.hook then return is_member(chains[program.hook], program.id) end
+  local chain <const> = program.hook and chains[program.hook]
+  if program.hook then return chain and chain.head ~= nil and is_member(chain, program.id) end
   return tree.exists(dirs:program(program.id) .. "/link")
 end
 
@@ -234,6 +237,7 @@ function reconcile_job.settle(dirs, pid, plan, known)
   for _, program in ipairs(programs) do
     if replaced[program.id] and not program.hook then kept_ids[program.id] = nil end
   end
+  local emptied = {}
   for _, program in ipairs(programs) do
     if kept_ids[program.id] then
       tree.unmark_leaving(dirs, program.id)
@@ -241,6 +245,14 @@ function reconcile_job.settle(dirs, pid, plan, known)
     else
       table.insert(result.gone, program.id)
       drop(dirs, program, kept_ids)
+      emptied[program.hook or false] = true
+    end
+  end
+  -- chains of which nothing is left then
+  for hook_name, chain in pairs(result.chains) do
+    if emptied[hook_name] and chain and not chain.head then
+      result.chains[hook_name] = chain_examination.look(dirs, hook_name, home, known,
+        findings.new(true)) or false
     end
   end
   return result

@@ -36,7 +36,8 @@ describe("with a fault in it,", function()
       table.insert(operations, unload_of(type_name, beside))
     end
   end
-  operations[1].also = { "ioctl", "lstat", "fdopendir", "readlink" }
+  operations[1].also = { "ioctl", "lstat", "fdopendir", "readlink", "bpf 28" } -- BPF_LINK_CREATE
+  operations[2].also = { "fdopendir", "bpf 34" } -- BPF_LINK_DETACH
   for _, type_name in ipairs { "tcx", "tracepoint", "raw_tracepoint", "kprobe", "uprobe",
     "fentry" } do
     table.insert(operations, load_of(type_name))

@@ -27,7 +27,8 @@ local SILENCE <const> = 20 -- seconds that an answer may take where a fault ate 
 ---@field run fun(walk, any): any, bpf.error?, integer?  the operation; as a call of bpf.client
 ---@field after fun(walk)?           after each point, so that all is as it was before it
 ---@field at_start boolean?          it is the start of a daemon
----@field also string[]?             calls of which the first, by daemon and job, always fails
+---@field also string[]?             calls of which the first, by daemon and job, always fails, or
+---  ends its job
 
 local walk = {}
 walk.__index = walk
@@ -46,10 +47,10 @@ end
 -- What happens at a point; which calls are worth it: one that changes nothing is, for who dies
 -- there, as good as the last that did.
 local modes <const> = {
-  { "fails", arm = "fail", picks = is_worth_failing },
+  { "fails", arm = "fail", picks = is_worth_failing, is_always = true },
   { "fails for want of room", arm = "fail", error = "ENOSPC",
     picks = function(call) return call.effect == "needs room" end },
-  { "ends its job", arm = "kill_caller",
+  { "ends its job", arm = "kill_caller", is_always = true,
     picks = function(call) return call.effect ~= "looks" and not call.by_daemon end },
   { "ends the daemon", arm = "kill_daemon",
     picks = function(call) return call.effect ~= "looks" end },
@@ -195,9 +196,9 @@ local function points(log, mode, number, also)
   end
   if WALKS_ALL or #all == 0 then return all end
   local some, seen = { all[math.floor(number * GOLDEN % 1 * #all) + 1] }, {}
-  for at, call in ipairs(mode.arm == "fail" and not mode.error and log or {}) do
+  for at, call in ipairs(also and mode.is_always and log or {}) do
     local key <const> = call.name .. (call.by_daemon and "" or " of a job")
-    if is_one_of(call.name, also or {}) and not seen[key] then
+    if is_one_of(call.name, also) and mode.picks(call) and not seen[key] then
       seen[key], some[#some + 1] = true, at
     end
   end
