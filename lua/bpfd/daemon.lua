@@ -199,7 +199,7 @@ function daemon:run()
   end
   mind_changes(self)
   loop.spawn(function()
-    good, err = open_doors(self)
+    good, err = loop.try(open_doors, self)
     if not good then loop.stop() end
   end)
   loop.run()

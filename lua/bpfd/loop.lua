@@ -14,6 +14,18 @@ local function guarded(callback)
   end
 end
 
+--- Calls a function that may raise: an error object that it raises is returned as its error, and so
+--- is, once it is in the log, any other fault.
+---@return any result, bpf.error? err
+function loop.try(run, ...)
+  local good, result, err = xpcall(run, debug.traceback, ...)
+  if good then return result, err end
+  if error_object.is(result) then return nil, result end
+  log.error("a fault of bpfd's own: %s", result)
+  return nil, error_object.new { code = "EFAULT",
+    message = "a fault of bpfd's own; its log says more" }
+end
+
 local watch = {}
 watch.__index = watch
 
