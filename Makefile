@@ -107,7 +107,7 @@ objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
 # because only that one can ask pkg-config and gcc.
 BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
-.PHONY: test asan valgrind specs demo bench test-faults
+.PHONY: test asan valgrind specs demo bench test-faults test-traffic
 test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock kernel for some specs (spec/vm/smoke.lua), and fuzzes
 	@scripts/deps.sh test
 	$(BUILD_ALL)
@@ -146,6 +146,15 @@ test-faults: # FAULTS="spec/kernel/fault_spec.lua --filter=..." walks a part
 	    SPECS="$(FAULTS)" || status=$$?; \
 	awk '{ print; points += $$1 } END { print "fault points walked: " points + 0 }' $$report; \
 	rm -f $$report; exit $$status
+# A thousand changes of a chain under all the traffic that can be sent: every packet meets one whole chain.
+CHANGES = 1000
+test-traffic:
+	@scripts/deps.sh test
+	$(BUILD_ALL)
+	@report=$$(mktemp); status=0; \
+	BPFD_TRAFFIC_CHANGES=$(CHANGES) BPFD_TRAFFIC_REPORT=$$report SPEC_SECONDS=86400 $(MAKE) --no-print-directory specs \
+	    SPECS=spec/kernel/daemon_traffic_spec.lua || status=$$?; \
+	cat $$report; rm -f $$report; exit $$status
 specs:
 	@$(SPEC_SANITIZER) $(SPEC_ENV) $(LUA) spec/run.lua $(SPECS)
 demo:

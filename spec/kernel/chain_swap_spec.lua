@@ -1,5 +1,6 @@
--- Chains swapped under traffic: every packet meets one whole chain, the old one or the new one.
--- Packets are numbered; the first and the last member count each number.
+-- Chains swapped under traffic: every packet meets one whole chain, the old one or the new one,
+-- also where they are of different engines. Packets are numbered; the first and the last member of
+-- each engine's chains count each number.
 local chain = require "bpf.chain"
 local namespaces = require "spec.support.namespace"
 local network = require "bpf.network"
@@ -44,14 +45,26 @@ local function total(member)
   return (string.unpack("I8", assert(member.object.maps.total:lookup(ZERO))))
 end
 
----Numbers below `sent` that the member has not counted exactly once.
-local function miscounted(member, sent)
-  local seen, missed, doubled = assert(member.object.maps[".bss"]:lookup(ZERO)), 0, 0
-  for number = 1, sent do
-    local times = seen:byte(number)
-    if times == 0 then missed = missed + 1 elseif times > 1 then doubled = doubled + 1 end
+---Numbers below `sent` that no chain or more than one has counted, and those that a chain's first
+---member has counted and its last one has not, or the other way round.
+---@param ends { first: spec.member, last: spec.member }[]  of each engine
+local function miscounted(ends, sent)
+  local counts, wrong = {}, { missed = 0, doubled = 0, halved = 0 }
+  for at, one in ipairs(ends) do
+    counts[at] = { assert(one.first.object.maps[".bss"]:lookup(ZERO)),
+      assert(one.last.object.maps[".bss"]:lookup(ZERO)) }
   end
-  return missed, doubled
+  for number = 1, sent do
+    local times = 0
+    for _, count in ipairs(counts) do
+      local first, last = count[1]:byte(number), count[2]:byte(number)
+      if first ~= last then wrong.halved = wrong.halved + 1 end
+      times = times + math.max(first, last)
+    end
+    if times == 0 then wrong.missed = wrong.missed + 1 end
+    if times > 1 then wrong.doubled = wrong.doubled + 1 end
+  end
+  return wrong
 end
 
 ---Packets that a chain has let through, where its engine counts them.
@@ -88,13 +101,26 @@ local HOOKS <const> = {
   ["a clsact egress filter"] = { type = "tc", direction = "egress", attach = "clsact" },
 }
 
+---The chains of all engines, in turns, and their members.
+local function versions_of(engines, kind)
+  local makers, ends, members = {}, {}, {}
+  for at, engine in ipairs(engines) do
+    local function account()
+      local member = support.member(kind, "chain_traffic_" .. kind, "account", nil, nil, engine)
+      members[#members + 1] = member
+      return member
+    end
+    ends[at] = { first = account(), last = account() }
+    local own, others = versions(engine, kind, ends[at].first, ends[at].last)
+    for place, maker in ipairs(own) do makers[(place - 1) * #engines + at] = maker end
+    table.move(others, 1, #others, #members + 1, members)
+  end
+  return makers, ends, members
+end
+
 ---One hook, traffic, and swaps: each packet must have been counted once by the first and the last.
-local function swap_under_traffic(engine, hook, pair)
-  local kind = hook.type
-  local file = "chain_traffic_" .. kind
-  local first <close> = support.member(kind, file, "account", nil, nil, engine)
-  local last <close> = support.member(kind, file, "account", nil, nil, engine)
-  local makers, others = versions(engine, kind, first, last)
+local function swap_under_traffic(engines, hook, pair)
+  local makers, ends, members = versions_of(engines, hook.type)
 
   -- the chain is there before the first packet, and until the last has come
   local build = makers[1]()
@@ -103,24 +129,29 @@ local function swap_under_traffic(engine, hook, pair)
   local swaps, passed
   swaps, build, passed = swap(hook, link, makers, build)
   local sent = stop()
-  process.eventually(function() return total(last) >= sent end, 3000)
+  local function counted(which)
+    local sum = 0
+    for _, one in ipairs(ends) do sum = sum + total(one[which]) end
+    return sum
+  end
+  process.eventually(function() return counted "last" >= sent end, 3000)
 
   assert.is_true(swaps >= 5 and sent > 100)
-  for _, member in ipairs { first, last } do
-    local missed, doubled = miscounted(member, sent)
-    assert.same({ missed = 0, doubled = 0, total = sent },
-      { missed = missed, doubled = doubled, total = total(member) })
-  end
-  if engine == "fuse" then assert.is_true(passed + ended(build) >= sent) end
+  assert.same({ missed = 0, doubled = 0, halved = 0 }, miscounted(ends, sent))
+  assert.same({ sent, sent }, { counted "first", counted "last" })
+  if engines[1] == "fuse" and not engines[2] then assert.is_true(passed + ended(build) >= sent) end
 
   assert(hook:detach(link, build.program:info().id))
   assert(chain.settle())
   build:close()
-  for _, member in ipairs(others) do member:close() end
+  for _, member in ipairs(members) do member:close() end
 end
 
-for _, engine in ipairs { "fuse", "freplace" } do
-  describe(("swapping a chain by %s under traffic"):format(engine), function()
+local CHOICES <const> = { { "fuse" }, { "freplace" }, { "fuse", "freplace" } }
+
+for _, engines in ipairs(CHOICES) do
+  local words <const> = table.concat(engines, " and ")
+  describe(("swapping a chain by %s under traffic"):format(words), function()
     local pair
 
     setup(function() pair = namespaces.pair "veth0" end)
@@ -131,7 +162,7 @@ for _, engine in ipairs { "fuse", "freplace" } do
 
     for name, options in pairs(HOOKS) do
       it(("on %s loses and doubles nothing"):format(name), function()
-        local refusal = support.refusal(engine, options.type)
+        local refusal = support.refusal(engines[#engines], options.type)
         if refusal then return pending(refusal) end
         -- packets go from far to near: what leaves is seen at the far end
         support.enter(options.direction == "egress" and pair.far or pair.near)
@@ -140,7 +171,7 @@ for _, engine in ipairs { "fuse", "freplace" } do
         if hook:kind() == "tcx" and not require("bpf.core").chain.has_tcx() then
           return pending "this kernel has no TCX"
         end
-        swap_under_traffic(engine, hook, pair)
+        swap_under_traffic(engines, hook, pair)
       end)
     end
   end)

@@ -16,20 +16,7 @@ local function entry(label, type_name, priority, v)
 end
 
 local function apply(self, entries)
-  local sent, descriptors <const>, place_of = {}, {}, {}
-  for at, one in ipairs(entries) do
-    if not place_of[one.object] then
-      descriptors[#descriptors + 1] = assert(core.system.open(one.object))
-      place_of[one.object] = #descriptors - 1
-    end
-    sent[at] = {}
-    for key, value in pairs(one) do sent[at][key] = value end
-    sent[at].object, sent[at].fd = nil, place_of[one.object]
-  end
-  local result, err, rpc_code = self:call("declaration.apply",
-    { name = NAME, programs = sent, prune = true }, descriptors)
-  for _, descriptor in ipairs(descriptors) do descriptor:close() end
-  return result, err, rpc_code
+  return rpc.apply(self.served, NAME, entries, { timeout = walk.SILENCE })
 end
 
 local function take_away(self) assert(apply(self, {})) end

@@ -1,10 +1,10 @@
 /*
- * Members for swaps under traffic: packets carry their number as eight hex digits at the start of
- * their UDP payload, and each of these members counts it. Included for XDP and TC with CONTEXT,
- * MEMBER and NEXT (what lets a packet pass on) set.
+ * Members for swaps under traffic: each of them counts the packet by its number. Included for XDP
+ * and TC with CONTEXT, MEMBER and NEXT (what lets a packet pass on) set.
  */
+#include "packet_number.h"
+
 #define PACKETS 1048576
-#define PAYLOAD (14 + 20 + 8)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -16,28 +16,14 @@ struct {
 /* how often packet number N came: a byte each */
 unsigned char seen[PACKETS];
 
-static __attribute__((always_inline)) long number_of(struct CONTEXT *ctx)
-{
-	unsigned char *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 number = 0;
-
-	if (data + PAYLOAD + 8 > end || data[12] != 8 || data[13] || data[23] != 17)
-		return -1;
-	for (int i = 0; i < 8; i++) {
-		unsigned char digit = data[PAYLOAD + i];
-
-		number = number << 4 | (digit > '9' ? digit - 'a' + 10 : digit - '0');
-	}
-	return number & (PACKETS - 1);
-}
-
 SEC(MEMBER) int account(struct CONTEXT *ctx)
 {
-	long number = number_of(ctx);
+	long number = packet_number(ctx);
 	__u32 key = 0;
 	__u64 *sum = bpf_map_lookup_elem(&total, &key);
 
 	if (number >= 0) {
+		number &= PACKETS - 1;
 		__sync_fetch_and_add((__u32 *)(seen + (number & ~3ul)), 1u << (number & 3) * 8);
 		if (sum)
 			__sync_fetch_and_add(sum, 1);

@@ -72,28 +72,38 @@ function namespace.pair(iface, prefix)
   return namespace.join(namespace.new(prefix), namespace.new(prefix), iface)
 end
 
-local SENDER <const> = { "lua5.4", "spec/support/send_packets.lua" }
+-- On one processor, so that packets come in the order in which they were sent.
+local function sends(pair, count, port)
+  return { "taskset", "--cpu-list", "0", "lua5.4", "spec/support/send_packets.lua",
+    pair.near_address, tostring(port or 7007), tostring(count) }
+end
 
 ---Sends `count` UDP packets into `pair` from its far end; all are sent then, not yet received.
 ---@param port? integer  7007 when left out
 function namespace.send(pair, count, port)
-  local sent = pair.far:check { SENDER[1], SENDER[2], pair.near_address, tostring(port or 7007),
-    tostring(count) }
+  local sent = pair.far:check(sends(pair, count, port))
   assert(tonumber(sent) == count, "sent only " .. sent)
 end
 
----Sends until `stop` is called, about 20,000 a second. `stop()` returns how many were sent.
+---Sends from now on until `stop` is called, about 20,000 a second, or as many as it can. `stop()`
+---returns how many were sent.
+---@param at_full_rate boolean?
 ---@return fun(): integer stop
-function namespace.traffic(pair, port)
+function namespace.traffic(pair, port, at_full_rate)
   local counted = os.tmpname()
-  local sender = process.start(pair.far:inside { SENDER[1], SENDER[2], pair.near_address,
-    tostring(port or 7007), "0" }, { output = counted })
+  local sender = process.start(pair.far:inside(sends(pair, at_full_rate and -1 or 0, port)),
+    { output = counted })
+  local function told()
+    local file <close> = assert(io.open(counted))
+    return file:read "a"
+  end
+  assert(process.eventually(function() return told() ~= "" end, 30000), "the sender sends nothing")
   return function()
     sender:signal "sigterm"
     assert(sender:wait() == 0, "the sender failed")
-    local file <close> = assert(io.open(counted))
+    local text <const> = told()
     os.remove(counted)
-    return assert(math.tointeger(tonumber(file:read "a")))
+    return assert(math.tointeger(tonumber(text:match "(%d+)\n$")))
   end
 end
 

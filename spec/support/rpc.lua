@@ -35,6 +35,29 @@ function rpc.load(daemon, params, path)
   return rpc.call(daemon, "program.load", sent, { descriptors = { file } })
 end
 
+---Applies a declaration, and prunes.
+---@param name string
+---@param entries table[]  as they travel, with `object`, the path of the object file
+---@param options table?   of the call, without descriptors
+---@return table? result, bpf.error? err, integer? rpc_code
+function rpc.apply(daemon, name, entries, options)
+  local sent, place_of, call = {}, {}, { descriptors = {} }
+  for key, value in pairs(options or {}) do call[key] = value end
+  for at, one in ipairs(entries) do
+    if not place_of[one.object] then
+      table.insert(call.descriptors, assert(core.system.open(one.object)))
+      place_of[one.object] = #call.descriptors - 1
+    end
+    sent[at] = {}
+    for key, value in pairs(one) do sent[at][key] = value end
+    sent[at].object, sent[at].fd = nil, place_of[one.object]
+  end
+  local result, err, rpc_code = rpc.call(daemon, "declaration.apply",
+    { name = name, programs = sent, prune = true }, call)
+  for _, descriptor in ipairs(call.descriptors) do descriptor:close() end
+  return result, err, rpc_code
+end
+
 ---Attaches count_xdp to XDP.
 ---@return table? program, bpf.error? err
 function rpc.load_xdp(daemon, iface, priority, more)

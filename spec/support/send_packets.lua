@@ -1,5 +1,6 @@
 -- Sends numbered UDP packets: lua5.4 send_packets.lua ADDRESS PORT COUNT. With COUNT 0 it sends
--- some 20,000 a second until SIGTERM. Prints how many it has sent.
+-- some 20,000 a second until SIGTERM, with -1 as many as it can, and first prints that it does.
+-- Prints how many it has sent.
 local uv = require "luv"
 
 local address, port, wanted = arg[1], tonumber(arg[2]), tonumber(arg[3])
@@ -27,6 +28,16 @@ if wanted > 0 then
 end
 local stop, timer = uv.new_signal(), uv.new_timer()
 stop:start("sigterm", finish)
+io.stdout:write "sending\n" -- and from now on SIGTERM is waited for
+io.stdout:flush()
+if wanted < 0 then
+  local burst = uv.new_idle()
+  burst:start(function()
+    send(100)
+    if uv.os_getppid() == 1 then os.exit(1) end
+  end)
+  uv.run()
+end
 timer:start(0, 1, function()
   if uv.os_getppid() == 1 then os.exit(1) end -- whoever wanted the packets is gone
   send(20)
