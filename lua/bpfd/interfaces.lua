@@ -4,6 +4,8 @@ local bpf = require "bpf"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 
+local AGAIN <const> = 1 -- seconds until what could not be listed is listed again
+
 local interfaces = {}
 interfaces.__index = interfaces
 
@@ -61,13 +63,10 @@ local function tell(self, events)
   end
 end
 
--- A list of all against what is known; nil when it cannot be had.
+-- A list of all against what is known.
 local function read_all(self)
   local all, err = bpf.network.interfaces()
-  if not all then
-    log.error("the interfaces cannot be listed: %s", tostring(err))
-    return nil
-  end
+  if not all then return nil, err end
   local events, present = {}, {}
   for _, interface in ipairs(all) do present[interface.index] = true end
   for index in pairs(self.known) do
@@ -80,6 +79,17 @@ local function read_all(self)
   return events
 end
 
+local function look_at_all(self)
+  local events, err = read_all(self)
+  if not events then
+    log.error("the interfaces cannot be listed: %s", tostring(err))
+    self.again = loop.after(AGAIN, function() look_at_all(self) end)
+    return
+  end
+  tell(self, events)
+  tell(self, { { on = "link.missed" } })
+end
+
 -- Turns of the loop belong to others too: one message at a time, the rest in the next turn.
 local function receive(self)
   local changes, err = bpf.network.changes(self.descriptor)
@@ -87,8 +97,7 @@ local function receive(self)
     for _, change in ipairs(changes) do tell(self, interfaces.events(self.known, change)) end
   elseif err.code == "ENOBUFS" then
     log.warning "there were more changes to interfaces than could be kept; all are looked at"
-    tell(self, read_all(self) or {})
-    tell(self, { { on = "link.missed" } })
+    look_at_all(self)
   elseif err.code ~= "EAGAIN" then
     log.error("%s", tostring(err))
     self:close()
@@ -101,7 +110,13 @@ function interfaces.open()
   local descriptor, err = bpf.network.watch()
   if not descriptor then return nil, err end
   local self = setmetatable({ descriptor = descriptor, known = {}, listeners = {} }, interfaces)
-  read_all(self)
+  -- programs of interfaces that are taken for absent would go
+  local listed
+  listed, err = read_all(self)
+  if not listed then
+    descriptor:close()
+    return nil, err:because "listing the interfaces"
+  end
   self.watch = loop.watch(descriptor:fd(), function() receive(self) end)
   self.watch:on "r"
   return self
@@ -117,6 +132,7 @@ function interfaces:close()
   if self.closed then return end
   self.closed = true
   self.watch:close()
+  if self.again then self.again:close() end
   self.descriptor:close()
 end
 

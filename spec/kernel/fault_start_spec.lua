@@ -39,7 +39,7 @@ end
 describe("with a fault in it,", function()
   walk.declare(_ENV, {
     { name = "a start", lay = lay, before = stop, run = start, at_start = true,
-      also = { "statfs", "opendir", "readdir", "lstat", "bpf 7" } },
+      also = { "statfs", "opendir", "readdir", "lstat", "setsockopt", "recvmsg", "bpf 7" } },
     { name = "a start without its database", lay = lay, before = without_database, run = start,
       at_start = true },
     { name = "a start after a daemon that was killed in its midst", lay = lay,
