@@ -15,7 +15,7 @@ local rpc = require "spec.support.rpc"
 
 local BUILD <const> = os.getenv "BUILD" or "build"
 local MANY <const> = tonumber(os.getenv "BPFD_TRAFFIC_CHANGES")
-local CHANGES <const>, AT_FULL_RATE <const> = MANY or rounds(40, 20), MANY ~= nil
+local CHANGES <const>, AT_FULL_RATE <const> = MANY or rounds(20, 10), MANY ~= nil
 local REPORT <const> = os.getenv "BPFD_TRAFFIC_REPORT" -- a file that is told the figures
 local NAME <const> = "traffic.lua"
 local PART <const>, PACKETS <const> = 4096, 1 << 24 -- as in spec/objects/chain_path.h

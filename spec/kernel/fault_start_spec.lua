@@ -1,5 +1,6 @@
 -- What is left of a start that a call makes fail in its midst, or that is killed there: the next
 -- daemon finds all that ran, and all of it has run meanwhile.
+local core = require "bpf.core"
 local programs = require "spec.support.fault_programs"
 local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
@@ -36,13 +37,21 @@ local function with_an_attempt(self)
   end, "bpf 29") -- BPF_LINK_UPDATE
 end
 
+-- A database that could not be read is set aside, and told of; what is in force is known without.
+local function remove_set_aside(self)
+  for _, name in ipairs(assert(core.system.list(self.served.state_dir))) do
+    if name:find "^bpfd%.db%.broken%-" then os.remove(self.served.state_dir .. "/" .. name) end
+  end
+end
+
 describe("with a fault in it,", function()
   walk.declare(_ENV, {
-    { name = "a start", lay = lay, before = stop, run = start, at_start = true,
+    { name = "a start", lay = lay, before = stop, run = start, after = remove_set_aside,
+      at_start = true,
       also = { "statfs", "opendir", "readdir", "lstat", "setsockopt", "recvmsg", "bpf 7" } },
     { name = "a start without its database", lay = lay, before = without_database, run = start,
-      at_start = true },
+      at_start = true, after = remove_set_aside },
     { name = "a start after a daemon that was killed in its midst", lay = lay,
-      before = with_an_attempt, run = start, at_start = true },
+      before = with_an_attempt, run = start, at_start = true, after = remove_set_aside },
   })
 end)
