@@ -63,12 +63,16 @@ local function check_events(self, programs)
   end
 end
 
--- What a user would call the same: programs by hook, in order, without their numbers.
+local has_chain <const> = { xdp = true, tc = true }
+
+-- What a user would call the same: programs by hook, in order, without their numbers. Programs with
+-- a link of their own are each a hook.
 local function picture(programs)
   local hooks = {}
   for _, program in ipairs(programs) do
     local attach <const> = program.attach
-    local hook <const> = attach.type .. " " .. (attach.direction or "")
+    local hook <const> = ("%s %s %s"):format(attach.type, attach.direction or "",
+      not has_chain[attach.type] and program.label or "")
     hooks[hook] = hooks[hook] or {}
     table.insert(hooks[hook], ("%03d %s %s %s %s"):format(attach.position or 0,
       attach.priority or "", program.name, program.label or "", (program.metadata or {}).v or ""))
