@@ -24,7 +24,9 @@ local function descriptors(lines, pid)
   local scan = uv.fs_scandir(("/proc/%d/fd"):format(pid))
   for name in function() return scan and uv.fs_scandir_next(scan) end do
     local target = uv.fs_readlink(("/proc/%d/fd/%s"):format(pid, name)) or ""
-    if target:find "bpf" or target:find "memfd" or target:find "%.o$" then
+    -- SQLite closes a database's later than it is done with it
+    if not target:find "/bpfd%.db" and (target:find "bpf" or target:find "memfd"
+        or target:find "%.o$") then
       lines[#lines + 1] = "descriptor " .. target
     end
   end
