@@ -108,7 +108,7 @@ local cases <const> = {
     codes = { "chain.detached" }, damage = function(_, _, pair)
       pair.near:check { "ip", "link", "set", "dev", "veth0", "xdp", "off" }
     end },
-  { "links' pins that were removed", loads = { "xdp", "tcx", "tracepoint" },
+  { "links' pins that were removed", loads = { "xdp", "tracepoint", "tcx" },
     codes = { "program.detached" }, damage = function(served, programs)
       remove(chain_directory(served, "xdp") .. "/link")
       for _, program in ipairs(programs) do
