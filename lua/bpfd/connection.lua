@@ -2,7 +2,7 @@
 
 local error_object = require "bpf.error"
 local json = require "bpf.json"
-local log = require "bpfd.log"
+local audit = require "bpfd.audit"
 local loop = require "bpfd.loop"
 
 local AT_ONCE <const> = 16 -- requests of one client; further ones wait unread
@@ -110,7 +110,7 @@ end
 function connection:be_patient()
   self.patience = self.patience or loop.after(self.server.limits.idle, function()
     self.patience = nil
-    log.info("process %d of user %d is too slow and is cut off", self.peer.pid, self.peer.uid)
+    audit.connection(self.peer, self.listener, "too slow")
     self:close()
   end)
 end
@@ -149,8 +149,7 @@ function connection:send(message, descriptors)
   table.insert(self.unsent, { line = line, at = 1, descriptors = descriptors })
   self.unsent_size = self.unsent_size + #line
   if self.unsent_size > UNSENT or #line > MUCH and self.server.excess(self) then
-    log.info("process %d of user %d reads none of its answers and is cut off", self.peer.pid,
-      self.peer.uid)
+    audit.connection(self.peer, self.listener, "it reads none of its answers")
     return self:close()
   end
   self:flush()
@@ -169,7 +168,7 @@ end
 
 -- A client that does not speak the protocol is told so, once.
 function connection:give_up(message, code)
-  log.info("process %d of user %d: %s", self.peer.pid, self.peer.uid, message)
+  audit.connection(self.peer, self.listener, message)
   self:refuse(nil, error_object.new { code = code or "EBADMSG", message = message }, -32700)
   if not self.closed then self:finish() end
 end

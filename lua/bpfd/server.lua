@@ -4,11 +4,15 @@ local core = require "bpf.core"
 local error_object = require "bpf.error"
 local json = require "bpf.json"
 local nearest = require "bpf.nearest"
+local audit = require "bpfd.audit"
 local connection = require "bpfd.connection"
 local fairness = require "bpfd.fairness"
 local job = require "bpfd.job"
+local listeners = require "bpfd.listeners"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
+
+local NOT_ALLOWED <const> = require "bpf.client".not_permitted
 
 local server = {}
 server.__index = server
@@ -61,18 +65,6 @@ function request_methods:cancel(why)
   return self.job ~= nil and job.cancel(self.job, why)
 end
 
-local function matches(pattern, name)
-  local escaped = pattern:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*")
-  return name:find("^" .. escaped .. "$") ~= nil
-end
-
-local function is_allowed(listener, method)
-  for _, pattern in ipairs(listener.allow) do
-    if matches(pattern, method) then return true end
-  end
-  return false
-end
-
 local function names_of(set)
   local names = {}
   for name in pairs(set) do names[#names + 1] = name end
@@ -112,8 +104,9 @@ local function check_request(self, message, listener)
     return nil, refusal("ENOSYS", ("there is no method %s"):format(name),
       "did you mean " .. nearest(name, names_of(self.methods)) .. "?"), -32601
   end
-  if not is_allowed(listener, name) then
-    return nil, refusal("EACCES", ("%s is not allowed on %s"):format(name, listener.path)), -32001
+  if not listeners.rule_for(listener, name) then
+    return nil, refusal("EACCES", ("%s is not allowed on %s"):format(name, listener.path)),
+      NOT_ALLOWED
   end
   local good, err = check_params(method, params or {})
   if not good then return nil, err, -32602 end
@@ -130,11 +123,10 @@ end
 
 local function serve(self, request, method)
   local client = request.connection
-  log.debug("%s for process %d of user %d", request.method, client.peer.pid, client.peer.uid)
   local result, err, descriptors = call(self, request, method)
   for _, descriptor in ipairs(request.descriptors) do descriptor:close() end
-  client:done(request)
-  if result == nil then log.info("%s: %s", request.method, tostring(err)) end
+  audit.request(request, client.listener, listeners.rule_for(client.listener, request.method),
+    result, err)
   if request.id == nil then
     for _, descriptor in ipairs(descriptors or {}) do descriptor:close() end
   elseif result == nil then
@@ -142,6 +134,7 @@ local function serve(self, request, method)
   else
     client:send({ jsonrpc = "2.0", id = request.id, result = result }, descriptors)
   end
+  client:done(request) -- behind the answer: the last one's end is the connection's
 end
 
 -- Keeps the descriptors of a line for the next request of its connection: more than one line can
@@ -151,6 +144,16 @@ local function stage(client, message, descriptors)
   client:send { jsonrpc = "2.0", id = message.id, result = { staged = #client.staged } }
 end
 
+local function refuse(client, message, err, rpc_code)
+  if rpc_code == NOT_ALLOWED then
+    audit.denial({ method = message.method, params = message.params or {}, peer = client.peer },
+      client.listener, err)
+  end
+  local id = message.id
+  if type(id) ~= "string" and math.type(id) ~= "integer" then id = nil end
+  client:refuse(id, err, rpc_code)
+end
+
 --- One message of a client (called by its connection).
 function server:handle(client, message, descriptors)
   local method, err, rpc_code = check_request(self, message, client.listener)
@@ -158,9 +161,7 @@ function server:handle(client, message, descriptors)
   if method then descriptors = client:take_staged(descriptors) end
   if not method then
     for _, descriptor in ipairs(descriptors) do descriptor:close() end
-    local id = message.id
-    if type(id) ~= "string" and math.type(id) ~= "integer" then id = nil end
-    return client:refuse(id, err, rpc_code)
+    return refuse(client, message, err, rpc_code)
   end
   local request = setmetatable({
     id = message.id, method = message.method, params = message.params or {}, peer = client.peer,
@@ -174,8 +175,13 @@ end
 -- Room for one more, at the cost of who has the most.
 local function make_room(self, peer)
   local client <const> = fairness.to_leave(self.connections, peer)
-  if client then client:close() end
-  return client ~= nil
+  if not client then return false end
+  client:close()
+  if client.request_count > 0 then
+    audit.connection(client.peer, client.listener,
+      "cut off for others: its user has the most connections")
+  end
+  return true
 end
 
 local function welcome(self, socket, listener)
@@ -185,8 +191,8 @@ local function welcome(self, socket, listener)
     return log.info("a client left at once: %s", tostring(err))
   end
   if self.connection_count >= self.limits.connections and not make_room(self, peer) then
-    log.warning("all %d connections are in use; one more, of user %d, is refused",
-      self.limits.connections, peer.uid)
+    audit.connection(peer, listener,
+      ("all %d connections are in use"):format(self.limits.connections))
     return socket:close()
   end
   local client <const> = connection.new(socket, self.face, listener, peer)
@@ -205,31 +211,6 @@ local function accept(self, listener)
       return
     end
   end
-end
-
-local function group_of(listener)
-  if not listener.group then return nil end
-  local gid, err = core.system.group_id(listener.group)
-  if not gid and not listener.group_may_lack then
-    log.warning("%s: %s is for root alone", tostring(err), listener.path)
-  end
-  return gid
-end
-
--- A listener's socket: the one that a service manager has opened there, else one of our own.
-local function open_listener(self, listen, given)
-  local socket, err = given[listen.path]
-  local is_given <const>, group <const> = socket ~= nil, group_of(listen)
-  if not socket then
-    socket, err = core.socket.listen(listen.path, { mode = listen.mode, group = group })
-  end
-  if not socket then return nil, err end
-  given[listen.path] = nil
-  local listener = { socket = socket, path = listen.path, allow = listen.allow,
-    is_given = is_given, has_group = group ~= nil }
-  listener.watch = loop.watch(socket:fd(), function() accept(self, listener) end)
-  listener.watch:on "r"
-  return listener
 end
 
 --- Opens the sockets; nobody is answered before the loop runs.
@@ -253,7 +234,8 @@ function server.open(options)
   }
   local given <const> = options.sockets or {}
   for _, listen in ipairs(options.listen) do
-    local listener, err = open_listener(self, listen, given)
+    local listener, err = listeners.open(listen, given,
+      function(open) accept(self, open) end)
     if not listener then
       self:close()
       return nil, err
@@ -269,11 +251,7 @@ end
 
 --- Takes no new clients, and the sockets' files away.
 function server:stop_listening()
-  for _, listener in ipairs(self.listeners) do
-    listener.watch:close()
-    listener.socket:close()
-    if not listener.is_given then core.system.remove(listener.path) end
-  end
+  for _, listener in ipairs(self.listeners) do listeners.close(listener) end
   self.listeners = {}
 end
 
