@@ -63,22 +63,25 @@ local function quoted(value)
   return value == nil and "null" or json.quote(value)
 end
 
-local function chain_of(daemon, hook, chains)
+local function chain_of(daemon, hook, known)
   if not hook then return nil end
-  chains[hook] = chains[hook] or daemon.store:chain(hook)
-  return chains[hook]
+  known[hook] = known[hook] or daemon.store:chain(hook)
+  return known[hook]
+end
+
+-- An interface that has gone keeps the name that it had at the load.
+local function iface_of(row, known)
+  if not row.ifindex then return row.iface end
+  known[row.ifindex] = known[row.ifindex] or bpf.network.name(row.ifindex) or row.iface
+  return known[row.ifindex]
 end
 
 -- Names of interfaces, and where a member stands, are of now.
-local function attach_now(daemon, row, chains)
+local function attach_now(daemon, row, known)
   local parts = { row.attach:sub(1, -2) }
-  if row.iface then
-    -- elsewhere, and when it is gone, it has the name that it had at the load
-    local name = row.ifindex and bpf.network.name(row.ifindex)
-    parts[#parts + 1] = ',"iface":' .. quoted(name or row.iface)
-  end
+  if row.iface then parts[#parts + 1] = ',"iface":' .. quoted(iface_of(row, known)) end
   if chain_types[row.type] then
-    local chain = chain_of(daemon, row.hook, chains) or {}
+    local chain = chain_of(daemon, row.hook, known) or {}
     parts[#parts + 1] = (',"position":%s,"engine":%s'):format(row.position or "null",
       quoted(chain.engine))
     if row.type == "xdp" then parts[#parts + 1] = ',"xdp_mode":' .. quoted(chain.xdp_mode) end
@@ -89,10 +92,10 @@ end
 --- What a list shows of one of ours, as JSON.
 ---@param daemon table
 ---@param row table    of the store
----@param chains table  what is known already of their chains; filled
+---@param known table  what this list has asked for already: chains by hook, names by ifindex; filled
 ---@return string
-function program_object.listed(daemon, row, chains)
-  return ('%s,"attach":%s}'):format(row.object:sub(1, -2), attach_now(daemon, row, chains))
+function program_object.listed(daemon, row, known)
+  return ('%s,"attach":%s}'):format(row.object:sub(1, -2), attach_now(daemon, row, known))
 end
 
 local function add_details(object, daemon, row)
