@@ -107,12 +107,14 @@ objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
 # because only that one can ask pkg-config and gcc.
 BUILD_ALL = +@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD) all objects
-.PHONY: test asan valgrind specs demo bench test-faults test-traffic
-test: # SPECS="spec/kernel --filter=..." runs a part; all of it boots a stock kernel for some specs (spec/vm/smoke.lua), and fuzzes
+.PHONY: test asan valgrind specs demo bench soak test-faults test-traffic
+# SPECS="spec/kernel --filter=..." runs a part. All of it boots a stock kernel for some specs (spec/vm/smoke.lua), fuzzes, and
+# ends with five minutes of everything at random, from seed 1.
+test:
 	@scripts/deps.sh test
 	$(BUILD_ALL)
 	+$(if $(SPECS),,@$(MAKE) --no-print-directory fuzz)
-	@$(MAKE) --no-print-directory specs $(if $(SPECS),,SPECS=--smoke)
+	@$(MAKE) --no-print-directory specs $(if $(SPECS),,SPECS='--smoke --soak')
 # The same specs on a build with sanitizers; core.so in plain Lua needs their run time preloaded.
 ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_ENV  = LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so) $(shell $(CC) -print-file-name=libubsan.so)" \
@@ -165,6 +167,11 @@ bench:
 	@scripts/deps.sh bench
 	$(BUILD_ALL)
 	@$(SPEC_ENV) $(LUA) scripts/bench.lua
+
+soak: # SOAK_SECONDS=600 SOAK_SEED=2; an hour by itself, and a minute of 64 clients before it
+	@scripts/deps.sh test
+	$(BUILD_ALL)
+	@SOAK_LOAD_SECONDS=$${SOAK_LOAD_SECONDS:-60} $(SPEC_ENV) $(LUA) scripts/soak.lua
 
 # The module alone, for LuaRocks and `install`.
 INST_LUADIR = $(DESTDIR)$(abspath $(PREFIX))/share/lua/5.4

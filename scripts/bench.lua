@@ -8,6 +8,7 @@ local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
 local figures = require "scripts.figures"
 local bench_images = require "scripts.bench_images"
+local bench_clients = require "scripts.bench_clients"
 local bench_maps = require "scripts.bench_maps"
 
 local PREFIX <const> = "bpfd-bench"
@@ -188,6 +189,8 @@ local function bench_daemon(bpfd, near)
   report("daemon, idle", ("%.1f MiB"):format(idle / 1024), "", "at most 10 MiB", idle <= 10240)
   bench_load(bpfd, near)
   bench_policies(bpfd, near)
+  progress "64 clients"
+  bench_clients.list(table_of_figures, bpfd, { "veth0" }, 20)
   for i = 0, 49 do
     near:check { "ip", "link", "add", "dummy" .. i, "type", "veth", "peer", "name", "peer" .. i }
   end
@@ -200,6 +203,8 @@ local function bench_daemon(bpfd, near)
       ("%.2f KiB a program more than idle"):format((now - idle) / count),
       ("at most 10 MiB and %d times 4 KiB"):format(count), now <= aim)
   end
+  progress "start"
+  bench_clients.adoption(table_of_figures, bpfd, loaded)
 end
 
 local near, far, bpfd

@@ -1,15 +1,16 @@
 -- Runs every spec file in a process of its own, some side by side, and ends with the line
 -- `N passed, N failed, N skipped`. Zero tests are a failure, and so is a skip without a reason.
--- Usage: lua5.4 spec/run.lua [--smoke] [FILE or DIRECTORY ...] [--filter=PATTERN ...]
--- --smoke: beside them some in the test VM (spec/vm/smoke.lua). SPEC_RESULTS=FILE: tells each
--- result there too, as spec files tell theirs. SPEC_UNDER: a command that runs each spec file's
--- Lua, such as valgrind.
+-- Usage: lua5.4 spec/run.lua [--smoke] [--soak] [FILE or DIRECTORY ...] [--filter=PATTERN ...]
+-- --smoke: beside them some in the test VM (spec/vm/smoke.lua); --soak: behind them five minutes of
+-- everything (scripts/soak.lua; SOAK_SECONDS). SPEC_RESULTS=FILE: tells each result there too, as
+-- spec files tell theirs. SPEC_UNDER: a command that runs each spec file's Lua, such as valgrind.
 local uv = require "luv"
 local results_form = require "spec.support.results_form"
 
 local SECONDS_PER_FILE <const> = tonumber(os.getenv "SPEC_SECONDS") or 900
 -- a kernel may have to be fetched first
 local SECONDS_OF_SMOKE <const> = 2100
+local SECONDS_OF_SOAK <const> = tonumber(os.getenv "SOAK_SECONDS") or 300
 
 local function find_specs(path, found)
   local kind = assert(uv.fs_stat(path), "no such file or directory: " .. path).type
@@ -29,12 +30,17 @@ local function find_specs(path, found)
   return found
 end
 
----What is run, each in a process of its own: { name =, script = words for lua5.4, seconds = }.
+---What is run, each in a process of its own: { name =, script = words for lua5.4, seconds =,
+---env = }.
 local function parse(arguments)
-  local paths, options, smoke = {}, {}, false
+  local paths, options, beside = {}, {}, {}
   for _, argument in ipairs(arguments) do
     local list = argument:sub(1, 1) == "-" and options or paths
-    if argument == "--smoke" then smoke = true else list[#list + 1] = argument end
+    if argument == "--smoke" or argument == "--soak" then
+      beside[argument] = true
+    else
+      list[#list + 1] = argument
+    end
   end
   if #paths == 0 then paths[1] = "spec" end
   local files = {}
@@ -46,13 +52,17 @@ local function parse(arguments)
     return a < b
   end)
   local jobs = {}
-  if smoke then
+  if beside["--smoke"] then
     jobs[1] = { name = "spec/vm/smoke.lua", script = { "spec/vm/smoke.lua" },
       seconds = SECONDS_OF_SMOKE }
   end
   for _, file in ipairs(files) do
     jobs[#jobs + 1] = { name = file, seconds = SECONDS_PER_FILE,
       script = { "spec/support/one.lua", file, table.unpack(options) } }
+  end
+  if beside["--soak"] then
+    jobs[#jobs + 1] = { name = "scripts/soak.lua", script = { "scripts/soak.lua" },
+      env = { "SOAK_SECONDS=" .. SECONDS_OF_SOAK }, seconds = SECONDS_OF_SOAK + 300 }
   end
   return jobs
 end
@@ -149,7 +159,7 @@ local function run_job(job, done)
   announce(job.name)
   local results_path, output_path = os.tmpname(), os.tmpname()
   local output = assert(uv.fs_open(output_path, "w", tonumber("600", 8)))
-  local environment = { "SPEC_RESULTS=" .. results_path }
+  local environment = { "SPEC_RESULTS=" .. results_path, table.unpack(job.env or {}) }
   for name, value in pairs(uv.os_environ()) do
     environment[#environment + 1] = name .. "=" .. value
   end

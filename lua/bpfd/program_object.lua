@@ -92,7 +92,8 @@ end
 --- What a list shows of one of ours, as JSON.
 ---@param daemon table
 ---@param row table    of the store
----@param known table  what this list has asked for already: chains by hook, names by ifindex; filled
+---@param known table  what this list has asked for already: chains by hook, names by ifindex;
+---  filled
 ---@return string
 function program_object.listed(daemon, row, known)
   return ('%s,"attach":%s}'):format(row.object:sub(1, -2), attach_now(daemon, row, known))
