@@ -34,7 +34,7 @@ bench-vm:
 test-machine: # the test VM itself, bpfd installed as a systemd service in one, and one that loses its power
 	@scripts/deps.sh vm
 	$(BUILD_ALL)
-	@KERNEL=$(KERNEL) SPEC_JOBS=1 SPEC_SECONDS=1500 $(SPEC_ENV) $(LUA) spec/run.lua spec/vm/*_spec.lua
+	@KERNEL=$(KERNEL) SPEC_JOBS=1 SPEC_SECONDS=2400 $(SPEC_ENV) $(LUA) spec/run.lua spec/vm/*_spec.lua
 
 vm-shell:
 	@scripts/deps.sh vm

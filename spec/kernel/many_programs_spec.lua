@@ -1,5 +1,5 @@
--- Many programs at once: loaded, listed, taken over by the next daemon, unloaded. BPFD_PROGRAMS=1000
--- for more than usual.
+-- Many programs at once: loaded, listed, taken over by the next daemon, unloaded.
+-- BPFD_PROGRAMS=1000 for more than usual.
 local json = require "bpf.json"
 local crowd = require "spec.support.crowd"
 local daemon = require "spec.support.daemon"
