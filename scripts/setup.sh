@@ -51,10 +51,16 @@ install_service() {
 	echo "bpfd runs. To use bpfctl without sudo: sudo usermod -a -G bpfd \$USER, then log in again."
 }
 
-# Programs go by bpfd itself, which takes away its own qdiscs, links and pins and nobody else's.
+# Programs go by bpfd itself, which takes away its own qdiscs, links and pins and nobody else's. One that was stopped is
+# started for it: filters of a clsact qdisc would outlive their pins.
 unload_programs() {
-	[ -x "$prefix/bin/bpfctl" ] && [ -S /run/bpfd/bpfd.sock ] || return 0
-	ids=$("$prefix/bin/bpfctl" -q list 2>/dev/null) || return 0
+	[ -x "$prefix/bin/bpfctl" ] || return 0
+	if runs_systemd && [ -e "$units/bpfd.service" ]; then systemctl start bpfd.service || true; fi
+	[ -S /run/bpfd/bpfd.sock ] || return 0
+	if ! ids=$("$prefix/bin/bpfctl" -q list); then
+		echo "setup.sh: bpfd does not answer: what it has loaded is not unloaded in order" >&2
+		return 0
+	fi
 	# shellcheck disable=SC2086 # a list of numbers
 	[ -z "$ids" ] || "$prefix/bin/bpfctl" unload $ids
 }

@@ -73,6 +73,7 @@ scripts/setup.sh reinstall >/tmp/reinstall.log 2>&1; say reinstall "$?"
 say after_reinstall "$(bpfctl -q list | head -n 1)"
 before=$(count $id); packets; say counts_in_the_end "$(( $(count $id) >= before + 20 ))"
 
+systemctl stop bpfd.socket bpfd.service # what it has loaded goes all the same
 scripts/setup.sh uninstall >/tmp/uninstall.log 2>&1; say uninstall "$?"
 say residue "$(residue | paste -sd' ')"
 say others_qdisc "$(tc qdisc show dev lo | grep -o clsact)"
