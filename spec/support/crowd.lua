@@ -2,6 +2,7 @@
 -- which waits for its answers while others send.
 local uv = require "luv"
 local core = require "bpf.core"
+local error_object = require "bpf.error"
 local json = require "bpf.json"
 local loop = require "bpfd.loop"
 
@@ -65,14 +66,14 @@ function client:message()
 end
 
 ---Asks, and waits for the answer, which must be the one to this question.
----@return any result, table? err  the error as it came
+---@return any result, bpf.error? err
 function client:call(method, params, descriptors)
   self.last_id = self.last_id + 1
   assert(self:send(json.encode { jsonrpc = "2.0", id = self.last_id, method = method,
     params = json.object(params or {}) } .. "\n", descriptors))
   local answer = assert(self:message(), "the daemon has hung up")
   assert(answer.id == self.last_id, "an answer to another question")
-  if answer.error then return nil, answer.error.data end
+  if answer.error then return nil, error_object.new(answer.error.data) end
   return answer.result
 end
 
