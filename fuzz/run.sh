@@ -13,6 +13,7 @@ runs_of() {
 	case $1 in
 	signature | selector) echo 1000 ;;
 	wire) echo 2500 ;;
+	layer) echo 4000 ;;
 	record | manifest) echo 8000 ;;
 	types) echo 40000 ;;
 	*) echo 12000 ;;
