@@ -171,6 +171,23 @@ static __u32 part_type(const struct btf_type *type, __u32 place)
 				      : btf_var_secinfos(type)[place].type;
 }
 
+/* The sizes that the kernel knows of numbers. */
+static bool has_size_of_number(const struct btf_type *type)
+{
+	switch (type->size) {
+	case 1:
+		return !btf_is_float(type);
+	case 2:
+	case 4:
+	case 8:
+		return true;
+	case 16:
+		return !btf_is_any_enum(type);
+	default:
+		return btf_is_float(type) && type->size == 12;
+	}
+}
+
 /* Whether a value of the type is as large as its parts, and has itself in none of them. */
 static bool can_exist(const struct btf *table, unsigned char *seen, __u32 id, int depth)
 {
@@ -182,7 +199,9 @@ static bool can_exist(const struct btf *table, unsigned char *seen, __u32 id, in
 	if (seen[id] == UNDER_WAY || depth > MOST_NESTED)
 		return false;
 	seen[id] = UNDER_WAY;
-	if (btf_is_array(type)) {
+	if (btf_is_int(type) || btf_is_float(type) || btf_is_any_enum(type)) {
+		good = has_size_of_number(type);
+	} else if (btf_is_array(type)) {
 		good = btf__resolve_size(table, id) >= 0 &&
 		       can_exist(table, seen, btf_array(type)->type, depth + 1);
 	} else if (is_name_for_another(type) || btf_is_var(type) || btf_is_type_tag(type)) {

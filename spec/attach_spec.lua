@@ -62,6 +62,10 @@ describe("attach.check", function()
       refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = { "paas" } })
     assert.matches("^proceed_on must name at least one of aborted, drop",
       refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = {} })
+    for _, holed in ipairs { { nil, "drop" }, { "pass", nil, "drop" }, { "pass", more = "drop" } } do
+      assert.matches("^proceed_on must name at least one of aborted, drop",
+        refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = holed })
+    end
     assert.equal("tracepoint must be CATEGORY/NAME, as in sched/sched_switch",
       refusal { type = "tracepoint", tracepoint = "sched_switch" })
     assert.equal("target_fd must be the place of a descriptor that came with the request",

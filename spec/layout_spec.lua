@@ -191,6 +191,7 @@ describe("the layout of a type", function()
         { words(1, STRUCT | 1 | bit_fields, 8, 1, 1, 33 << 24) },
       ["bits of a struct"] = { words(1, STRUCT | 1, 4, 1, 1, 0),
         words(1, STRUCT | 1 | bit_fields, 4, 1, 2, 7 << 24) },
+      ["a number of a size that there is not"] = { words(1, INT, 1 << 31, 32) },
       ["a struct in itself"] = { words(1, STRUCT | 1, 4, 1, 2, 0) },
       ["an array of itself"] = { words(0, ARRAY, 0, 2, 1, 1) },
       ["an array of more bytes than there are"] = { words(0, ARRAY, 0, 1, 1, 1 << 30) },

@@ -78,9 +78,19 @@ function read.choice(description, value)
   return nil, field.unknown(value, description.values)
 end
 
+-- A list without holes: what stands behind one would be overlooked.
+local function is_sequence(value)
+  local count = 0
+  for _ in pairs(value) do count = count + 1 end
+  for place = 1, count do
+    if value[place] == nil then return false end
+  end
+  return true
+end
+
 -- In the order of the known values, each once.
 function read.choices(description, value)
-  if type(value) ~= "table" or #value == 0 then
+  if type(value) ~= "table" or value[1] == nil or not is_sequence(value) then
     return nil, "must name at least one of " .. table.concat(description.values, ", ")
   end
   local chosen, ordered = {}, {}
