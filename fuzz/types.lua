@@ -7,8 +7,8 @@ local layout = require "bpf.layout"
 local MOST <const> = 1 << 12 -- bytes of a value that is read
 
 local function lay_out(types, id)
+  if types:type(id).size > MOST then return end
   local of <const> = layout.of(types, id)
-  if of.size > MOST then return end
   local bytes <const> = ("\1"):rep(of.size)
   local value <const> = of.read(bytes)
   assert(type(layout.drawing(of, "json")(bytes)) == "string")
