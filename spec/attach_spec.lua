@@ -62,7 +62,9 @@ describe("attach.check", function()
       refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = { "paas" } })
     assert.matches("^proceed_on must name at least one of aborted, drop",
       refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = {} })
-    for _, holed in ipairs { { nil, "drop" }, { "pass", nil, "drop" }, { "pass", more = "drop" } } do
+    for _, holed in ipairs {
+      { nil, "drop" }, { "pass", nil, "drop" }, { "pass", more = "drop" },
+    } do
       assert.matches("^proceed_on must name at least one of aborted, drop",
         refusal { type = "xdp", iface = "eth0", priority = 1, proceed_on = holed })
     end
