@@ -9,6 +9,14 @@ local json = {}
 --- What stands for JSON's null in a table. Decoding leaves nulls out unless asked to keep them.
 json.null = setmetatable({}, { __name = "bpf.json.null", __tojson = function() return "null" end })
 
+--- The value, or json.null for nil.
+---@param value any
+---@return any
+function json.or_null(value)
+  if value == nil then return json.null end
+  return value
+end
+
 -- The order in which the keys of every known object are written; others follow.
 local order <const> = {
   "jsonrpc", "id", "method", "params", "result", "error",

@@ -163,11 +163,6 @@ function images.with(daemon, request, wish, work)
   return pull_and_work()
 end
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
-
 --- An image as the protocol has it.
 ---@param described table  of bpf.image.described
 ---@param users table<string, integer[]>
@@ -175,7 +170,7 @@ function images.object(described, users)
   local object = {}
   for key, value in pairs(described) do object[key] = value end
   for _, key in ipairs { "image_url", "platform", "signed_by", "problem", "object", "used_at" } do
-    object[key] = or_null(described[key])
+    object[key] = json.or_null(described[key])
   end
   if described.used_at then object.used_at = time.text(described.used_at) end
   object.programs = json.object(described.programs or {})

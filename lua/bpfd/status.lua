@@ -12,10 +12,7 @@ local uv = require "luv"
 
 local status = {}
 
-local function or_null(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null <const> = json.or_null
 
 local function sockets(daemon)
   local list = {}

@@ -8,17 +8,14 @@ local bpf = require "bpf"
 
 local chain = {}
 
-local function absent(value)
-  if value == nil then return json.null end
-  return value
-end
+local or_null <const> = json.or_null
 
 local function members_of(manifest)
   local members = {}
   for place, member in ipairs(manifest.members) do
-    members[place] = { position = place - 1, id = absent(member.id), priority = member.priority,
+    members[place] = { position = place - 1, id = or_null(member.id), priority = member.priority,
       proceed_on = foreign_chains.proceed_on(manifest, member), managed = not member.owner,
-      owner = absent(member.owner) }
+      owner = or_null(member.owner) }
   end
   return members
 end
@@ -27,10 +24,10 @@ local function chain_object(manifest)
   local iface = not manifest.netns and bpf.network.name(manifest.ifindex) or manifest.iface
   return {
     attach = { type = manifest.type, iface = iface, ifindex = manifest.ifindex,
-      direction = manifest.direction, netns = absent(manifest.netns),
+      direction = manifest.direction, netns = or_null(manifest.netns),
       xdp_mode = manifest.xdp_mode },
-    engine = manifest.engine, shared = absent(manifest.shared),
-    segments = absent(manifest.segments),
+    engine = manifest.engine, shared = or_null(manifest.shared),
+    segments = or_null(manifest.segments),
     members = members_of(manifest),
   }
 end
