@@ -157,6 +157,21 @@ describe("the layout of a type", function()
     assert.is_false(pcall(bpf.layout.of(types, 1).write, "-1"))
   end)
 
+  -- struct { __int128 low : 5; unsigned __int128 high : 64; }, as clang lays it out
+  it("has bit-fields of numbers of 128 bits", function()
+    local strings <const> = "\0low\0high\0"
+    local body <const> = ("=I4I4I4I4 I4I4I4I4 I4I4I4 I4I4I4 I4I4I4"):pack(1, 1 << 24, 16,
+      1 << 24 | 128, 1, 1 << 24, 16, 128, 0, 1 << 31 | 4 << 24 | 2, 16, 1, 1, 5 << 24, 5, 2,
+      64 << 24 | 5)
+    local types <close> = assert(bpf.btf.open(("=I2BB I4I4I4I4I4"):pack(0xeb9f, 1, 0, 24, 0, #body,
+      #body, #strings) .. body .. strings))
+    local pair = bpf.layout.of(types, 3)
+    local bytes <const> = pair.write { low = -3, high = "18446744073709551615" }
+    assert.same({ low = -3, high = -1 }, pair.read(bytes))
+    assert.equal('{"low":-3,"high":18446744073709551615}', bpf.layout.drawing(pair, "json")(bytes))
+    assert.is_false(pcall(pair.write, { low = 16 }))
+  end)
+
   describe("from bytes that no kernel would take", function()
     local INT <const>, ARRAY <const>, STRUCT <const>, TYPEDEF <const>, DATASEC <const> =
       1 << 24, 3 << 24, 4 << 24, 8 << 24, 15 << 24

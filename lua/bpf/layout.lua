@@ -42,11 +42,18 @@ function makers.array(context, found)
   return compound.array(compile(context, found.element), found.count)
 end
 
+-- What a bit-field is read as: at most 64 bits, also where it was declared with a type of 128.
+local function type_of_bits(context, member)
+  local found <const> = context.types:type(member.type)
+  if found.size <= 8 then return compile(context, member.type) end
+  return makers.integer(context, { size = 8, signed = found.signed, boolean = found.boolean })
+end
+
 local function placed(context, member, bit_offset)
-  local whole <const> = compile(context, member.type)
   if member.bit_size == 0 then
-    return { name = member.name, first = bit_offset // 8, layout = whole }
+    return { name = member.name, first = bit_offset // 8, layout = compile(context, member.type) }
   end
+  local whole <const> = type_of_bits(context, member)
   local bits <const> = compound.bits(whole, bit_offset, member.bit_size)
   return { name = member.name, first = bits.first, layout = bits }
 end
