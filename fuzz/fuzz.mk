@@ -5,7 +5,7 @@ TARGETS       ?= $(FUZZ_TARGETS)
 
 # libbpf's way to the kernel and Lua's to a seed are the program's own.
 $(BUILD)/fuzzer: $(call object_files,fuzz/main.c fuzz/kernel.c $(DAEMON_C)) $(CORE_O)
-	$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) -Wl,--export-dynamic-symbol=syscall,--export-dynamic-symbol=time \
+	$(CC) -fsanitize=fuzzer $(SANITIZE) $(LDFLAGS) -Wl,--export-dynamic-symbol=syscall,--export-dynamic-symbol=time,--export-dynamic-symbol=getrandom \
 		-o $@ $^ $(call pkg,libs,$(CORE_LIBRARIES) sqlite3)
 
 # What is compared and covered here is no target's.
@@ -16,4 +16,4 @@ fuzz:
 	@scripts/deps.sh fuzz
 	+@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS="-O1 -g" WARNINGS=-Wall \
 		SANITIZE="$(FUZZ_SANITIZE)" $(BUILD)/fuzz/fuzzer
-	@BUILD="$(abspath $(BUILD))" FUZZ_RUNS="$(FUZZ_RUNS)" FUZZ_SECONDS="$(FUZZ_SECONDS)" fuzz/run.sh $(TARGETS)
+	@BUILD="$(BUILD)" FUZZ_RUNS="$(FUZZ_RUNS)" FUZZ_SECONDS="$(FUZZ_SECONDS)" fuzz/run.sh $(TARGETS)

@@ -3,10 +3,7 @@
 # time (FUZZ_RUNS: another number), or for FUZZ_SECONDS. What is found is kept in BUILD/fuzz/found.
 set -eu
 cd "$(dirname "$0")/.."
-: "${BUILD:=$PWD/build}" "${FUZZ_RUNS:=}" "${FUZZ_SECONDS:=}"
-export LUA_PATH="lua/?.lua;lua/?/init.lua;?.lua;;" LUA_CPATH=";;"
-export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=8:malloc_context_size=10
-export UBSAN_OPTIONS=print_stacktrace=1
+: "${BUILD:=build}" "${FUZZ_RUNS:=}" "${FUZZ_SECONDS:=}"
 
 # About four seconds of one core each.
 runs_of() {
@@ -20,10 +17,16 @@ runs_of() {
 	esac
 }
 
-# Leaks are looked for once, at the end: Lua frees late, and after each input that would be all the time.
+# What a run finds must not hang on the machine that it runs on. Lua's hash seed is made of addresses, one
+# of which lies below environment and arguments on the stack; a directory has its files in any order.
 start() {
-	setarch -R "$BUILD/fuzz/$1" $budget -detect_leaks=0 -timeout=25 -rss_limit_mb=2048 -print_funcs=0 \
-		-reload=0 -print_final_stats=1 -artifact_prefix="$found/$1-" "$corpus" "fuzz/corpus/$1" >"$log" 2>&1
+	seeds=$(printf '%s,' "fuzz/corpus/$1"/*)
+	# Leaks are looked for at the end only: Lua frees late.
+	env -i PATH="$PATH" LUA_PATH="lua/?.lua;lua/?/init.lua;?.lua;;" LUA_CPATH=";;" \
+		ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=8:malloc_context_size=10 \
+		UBSAN_OPTIONS=print_stacktrace=1 \
+		setarch -R "$BUILD/fuzz/$1" $budget -detect_leaks=0 -timeout=25 -rss_limit_mb=2048 -print_funcs=0 \
+		-reload=0 -print_final_stats=1 -artifact_prefix="$found/$1-" -seed_inputs="${seeds%,}" "$corpus" >"$log" 2>&1
 }
 
 tell() {
