@@ -31,7 +31,7 @@ __attribute__((section("__libfuzzer_extra_counters"))) static uint8_t lines[1 <<
 static lua_State *state;
 static unsigned int line_cnt;
 
-/* In libc's place, for a run with a fixed seed must repeat: Lua orders its tables by the time ... */
+/* In libc's place, so that a fixed run repeats: Lua orders its tables by the time ... */
 time_t time(time_t *now)
 {
 	if (now)
