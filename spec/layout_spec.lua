@@ -13,6 +13,12 @@ local function layout_of(name, options)
   return bpf.layout.of(types, assert(types:named(name)), options), types
 end
 
+-- For what this clang does not write, and what no compiler would.
+local function made_by_hand(body, strings)
+  return bpf.btf.open(("=I2BB I4I4I4I4I4"):pack(0xeb9f, 1, 0, 24, 0, #body, #body, #strings)
+    .. body .. strings)
+end
+
 local function random_bytes(size)
   local bytes = {}
   for i = 1, size do bytes[i] = string.char(math.random(0, 255)) end
@@ -143,8 +149,7 @@ describe("the layout of a type", function()
         5, 0, 0, 14, 0x76543210, 0xfedcba98)
     end
     local body <const> = enum64(false) .. enum64(true)
-    local types <close> = assert(bpf.btf.open(("=I2BB I4I4I4I4I4"):pack(0xeb9f, 1, 0, 24, 0, #body,
-      #body, #strings) .. body .. strings))
+    local types <close> = assert(made_by_hand(body, strings))
     for id, other in ipairs { "18446744073709551615", "-1" } do
       local far = bpf.layout.of(types, id)
       local drawn = bpf.layout.drawing(far, "json")
@@ -163,13 +168,21 @@ describe("the layout of a type", function()
     local body <const> = ("=I4I4I4I4 I4I4I4I4 I4I4I4 I4I4I4 I4I4I4"):pack(1, 1 << 24, 16,
       1 << 24 | 128, 1, 1 << 24, 16, 128, 0, 1 << 31 | 4 << 24 | 2, 16, 1, 1, 5 << 24, 5, 2,
       64 << 24 | 5)
-    local types <close> = assert(bpf.btf.open(("=I2BB I4I4I4I4I4"):pack(0xeb9f, 1, 0, 24, 0, #body,
-      #body, #strings) .. body .. strings))
+    local types <close> = assert(made_by_hand(body, strings))
     local pair = bpf.layout.of(types, 3)
     local bytes <const> = pair.write { low = -3, high = "18446744073709551615" }
     assert.same({ low = -3, high = -1 }, pair.read(bytes))
     assert.equal('{"low":-3,"high":18446744073709551615}', bpf.layout.drawing(pair, "json")(bytes))
     assert.is_false(pcall(pair.write, { low = 16 }))
+  end)
+
+  it("has booleans of 128 bits as the numbers that they are", function()
+    local strings <const> = "\0truth\0"
+    local body <const> = ("=I4I4I4I4"):pack(1, 1 << 24, 16, 4 << 24 | 128)
+    local types <close> = assert(made_by_hand(body, strings))
+    local truth = bpf.layout.of(types, 1)
+    assert.equal('"0x00000000000000000000000000000001"',
+      bpf.layout.drawing(truth, "json")(truth.write(1)))
   end)
 
   describe("from bytes that no kernel would take", function()
@@ -178,8 +191,7 @@ describe("the layout of a type", function()
     local strings <const> = "\0name\0"
     local function table_of(...)
       local body = table.concat { ... }
-      return bpf.btf.open(("=I2BB I4I4I4I4I4"):pack(0xeb9f, 1, 0, 24, 0, #body, #body, #strings)
-        .. body .. strings)
+      return made_by_hand(body, strings)
     end
     local function words(...) return ("=" .. ("I4"):rep(select("#", ...))):pack(...) end
     local int <const> = words(1, INT, 4, 32) -- type 1 of each table

@@ -142,9 +142,11 @@ end
 
 local truths <const> = { ["true"] = 1, ["false"] = 0 }
 
---- Booleans: true and false are 1 and 0; whatever else lies there is a number.
+--- Booleans: true and false are 1 and 0; whatever else lies there is a number, and so is one of a
+--- size that no Lua integer has.
 function scalar.boolean(size, signed)
   local plain <const> = scalar.integer(size, signed)
+  if size > 8 then return plain end
   return scalar.new {
     size = size, letter = plain.letter, signed = signed,
     value = function(raw)
