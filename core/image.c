@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <linux/bpf.h>
 
 #include "core/image.h"
 
@@ -185,6 +186,9 @@ static bool is_sound(const struct image *image, const Elf64_Shdr *section)
 		       !(section->sh_offset % _Alignof(Elf64_Rel)) &&
 		       section->sh_info < header->e_shnum &&
 		       section_at(image, section->sh_link)->sh_type == SHT_SYMTAB;
+	case SHT_PROGBITS:
+		return !(section->sh_flags & SHF_EXECINSTR) ||
+		       !(section->sh_offset % _Alignof(struct bpf_insn));
 	default:
 		return true;
 	}

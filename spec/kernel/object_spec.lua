@@ -262,6 +262,19 @@ describe("an object", function()
     assert.equal("object is damaged: it names no sections", err.message)
   end)
 
+  it("refuses one whose instructions lie between the places of instructions", function()
+    local whole <const> = read(built "handles_slots")
+    local table_at <const>, count <const> = ("=I8"):unpack(whole, 0x28 + 1),
+      ("=I2"):unpack(whole, 0x3c + 1)
+    local at, place = table_at, 0
+    while ("=I8"):unpack(whole, at + 9) & 4 == 0 do at, place = at + 64, place + 1 end -- executable
+    assert(place < count)
+    local object, err = bpf.object.open { data = whole:sub(1, at + 24)
+      .. ("=I8"):pack(("=I8"):unpack(whole, at + 25) - 2) .. whole:sub(at + 33) }
+    assert.is_nil(object)
+    assert.equal(("object is damaged in section %d"):format(place), err.message)
+  end)
+
   it("survives every truncation and many a flipped byte", function()
     local whole <const> = read(built "handles_slots")
     for length = 1, #whole, 97 do
