@@ -1,5 +1,6 @@
 -- The file that the index is in: opened at the start, looked at by the doctor, and written anew
--- where it is damaged or gone. What is known from the pins is not worth saving; declarations are.
+-- where it is damaged or gone. What is known from the pins is not worth saving; declarations are,
+-- and what is to come back after a boot.
 
 local core = require "bpf.core"
 local error_object = require "bpf.error"
@@ -10,15 +11,14 @@ local database_file = {}
 
 local FILES <const> = { "", "-wal", "-shm" }
 
--- Tables that the pins make anew.
-local is_of_pins <const> = { programs = true, chains = true }
-
 -- Every row of a small table, all of its columns; what cannot be read is left out.
-local function read_table(database, name)
+local function read_table(database, name, wanted)
   local rows = {}
   pcall(function()
     local statement <close> = assert(database:prepare(("SELECT * FROM %q"):format(name)))
-    for row in statement:rows() do rows[#rows + 1] = row end
+    for row in statement:rows() do
+      if wanted(name, row) then rows[#rows + 1] = row end
+    end
   end)
   return rows
 end
@@ -30,10 +30,16 @@ local function read_tables(database, wanted)
       "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
     for row in statement:rows() do names[#names + 1] = row.name end
   end)
-  for _, name in ipairs(names) do
-    if wanted(name) then tables[name] = read_table(database, name) end
-  end
+  for _, name in ipairs(names) do tables[name] = read_table(database, name, wanted) end
   return tables
+end
+
+-- What the pins do not make anew: they tell nothing of programs of another boot.
+local function is_not_of_pins(boot_id)
+  return function(name, row)
+    if name == "programs" then return row.persist == 1 and row.boot_id ~= boot_id end
+    return name ~= "chains"
+  end
 end
 
 local function write_row(database, name, row)
@@ -112,7 +118,7 @@ function database_file.open(path, boot_id)
   if good then return opened end
   local tables = {}
   if opened then
-    tables = read_tables(opened.database, function(name) return not is_of_pins[name] end)
+    tables = read_tables(opened.database, is_not_of_pins(boot_id))
     opened:close()
   end
   if err.code ~= "EBADMSG" then return nil, err end
@@ -185,7 +191,7 @@ function database_file.look(daemon, told)
     if not good then
       local found <const> = damaged(path, err)
       told:add(found, function()
-        return mend(daemon, function(name) return not is_of_pins[name] end)
+        return mend(daemon, is_not_of_pins(daemon.store.boot_id))
       end)
       if found.state ~= "repaired" then return false end
     end

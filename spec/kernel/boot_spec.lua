@@ -291,6 +291,36 @@ describe("a program that was loaded with --persist", function()
     assert.matches("netns net:%[%d+%] has no path by which it could be found", tostring(other))
   end)
 
+  -- A table of somebody else's whose page is none, as a disk may have it.
+  local function damage()
+    local path <const> = served.state_dir .. "/bpfd.db"
+    local database <close> = assert(require "bpfd_database".open(path, 500))
+    assert(database:execute "CREATE TABLE other (what); PRAGMA wal_checkpoint(TRUNCATE)")
+    local statement <close> = assert(database:prepare [[SELECT rootpage, page_size
+      FROM sqlite_master, pragma_page_size WHERE name = 'other']])
+    local row <const> = statement:row()
+    local file <close> = assert(io.open(path, "r+b"))
+    assert(file:seek("set", (row.rootpage - 1) * row.page_size))
+    assert(file:write(("\xee"):rep(row.page_size)))
+  end
+
+  local function remove_damaged()
+    for _, name in ipairs(require("bpf.core").system.list(served.state_dir)) do
+      if name:find "broken" then assert(os.remove(served.state_dir .. "/" .. name)) end
+    end
+  end
+
+  it("survives a database that is found damaged after the reboot", function()
+    load_xdp(10)
+    load_xdp(20)
+    reboot(damage)
+    assert.matches("database.damaged", served:log_text(), 1, true)
+    assert.equal("10 20", chain())
+    reboot()
+    assert.equal("10 20", chain())
+    remove_damaged()
+  end)
+
   it("survives a database that is lost while it runs", function()
     load_xdp(10)
     served:kill()
