@@ -140,7 +140,7 @@ VALGRIND_SPECS := $(patsubst %,spec/%_spec.lua,chain database error image_layer 
 # Every system call of every operation fails once, for want of room where that is a reason, and is once the last of its
 # job and of the daemon; prints how many that were.
 FAULTS = spec/kernel/fault_spec.lua spec/kernel/fault_change_spec.lua spec/kernel/fault_image_spec.lua \
-	 spec/kernel/fault_start_spec.lua
+	 spec/kernel/fault_start_spec.lua spec/kernel/fault_boot_spec.lua
 test-faults: # FAULTS="spec/kernel/fault_spec.lua --filter=..." walks a part
 	@scripts/deps.sh test
 	$(BUILD_ALL)

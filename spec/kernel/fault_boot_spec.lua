@@ -1,19 +1,103 @@
--- What is left of a load with --persist, of its end, and of the start that loads it again, when a
--- call fails in its midst, or is the last.
+-- What is left of a load with --persist, of its end, and of the start that loads it again after a
+-- reboot, when a call fails in its midst, or is the last.
+local fault_start = require "spec.support.fault_start"
+local process = require "spec.support.process"
 local programs = require "spec.support.fault_programs"
+local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
 
-local function load(self)
-  local params <const>, object <const> = programs.of("xdp", 40)
-  params.persist = true
+local HAND <const> = "hand.lua" -- a declaration that was applied by hand
+local RETRIED <const> = 10000   -- milliseconds in which what failed once has been tried again
+
+local function load(self, type_name, priority, map_owner_id)
+  local params <const>, object <const> = programs.of(type_name, priority)
+  params.persist, params.map_owner_id = true, map_owner_id
   return self:load(params, object)
+end
+
+local function load_xdp(self) return load(self, "xdp", 40) end
+
+local function entry_by_hand()
+  local entry <const>, object <const> = programs.of("xdp", 30)
+  entry.label, entry.object, entry.persist = "by hand", object, true
+  return entry
+end
+
+local FILE <const> = ('program "from a file" { path = "%s", name = "count_tc", attach = { type = \z
+  "tcx", iface = "veth0", direction = "ingress", priority = 5 }, global = { VERDICT = \z
+  "u32:4294967295" } }\n'):format(rpc.object)
+
+-- Everything that comes back by itself: programs of several types, one of which shares the maps of
+-- one on another hook, a declaration, and a file of programs.d.
+local function lay(self)
+  local owner <const> = assert(load(self, "xdp", 10))
+  assert(load(self, "xdp", 20))
+  assert(load(self, "tc", 10, owner.id))
+  assert(load(self, "tc", 20))
+  assert(load(self, "tracepoint"))
+  assert(rpc.apply(self.served, HAND, { entry_by_hand() }))
+  self.served:declaration("file.lua", FILE)
+  assert(rpc.call(self.served, "system.reload"))
+  self.laid_count = #self:listed()
+end
+
+local function lift(self)
+  self.served:declaration("file.lua", nil)
+  assert(rpc.call(self.served, "system.reload"))
+  rpc.unload_all(self.served)
+  for _, one in ipairs(rpc.call(self.served, "system.status").persisted) do
+    assert(rpc.call(self.served, "program.unload", { persisted = one.number }))
+  end
+  assert(rpc.apply(self.served, HAND, {}))
+end
+
+local function end_boot(self) self.served:end_boot { kill = true } end
+
+-- What of all that does not run (yet), and why.
+local function absent(self)
+  local status <const> = assert(rpc.call(self.served, "system.status"))
+  local lines = {}
+  for _, list in ipairs { status.persisted, status.declarations } do
+    for _, one in ipairs(list) do
+      if one.state ~= "running" and one.state ~= "applied" then
+        lines[#lines + 1] = ("%s is %s: %s"):format(one.name, one.state, tostring(one.problem))
+      end
+    end
+  end
+  return #lines > 0 and table.concat(lines, "\n") or nil
+end
+
+-- What fails is tried again soon.
+local function start(self)
+  local good, err = fault_start.run(self)
+  if not good then return nil, err end
+  process.eventually(function() return not absent(self) end, RETRIED)
+  local missing <const> = absent(self)
+  return not missing or nil, missing
+end
+
+-- All have other numbers then. What is not as it was is laid anew.
+local function lay_again(self)
+  fault_start.remove_set_aside(self)
+  if #self:listed() ~= self.laid_count or absent(self) then
+    lift(self)
+    lay(self)
+  end
+  self:keep_all()
 end
 
 describe("with a fault in it,", function()
   walk.declare(_ENV, {
-    { name = "a load that is persisted", run = load },
+    { name = "a load that is persisted", run = load_xdp },
     { name = "an unload of what is persisted",
-      before = function(self) return assert(load(self)).id end,
+      before = function(self) return assert(load_xdp(self)).id end,
       run = function(self, id) return self:call("program.unload", { id = id }) end },
+  })
+end)
+
+describe("with a fault in it,", function()
+  walk.declare(_ENV, {
+    { name = "a start after a reboot", lay = lay, lift = lift, before = end_boot, run = start,
+      at_start = true, renumbers = true, after = lay_again },
   })
 end)

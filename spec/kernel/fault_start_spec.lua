@@ -1,9 +1,10 @@
 -- What is left of a start that a call makes fail in its midst, or that is killed there: the next
 -- daemon finds all that ran, and all of it has run meanwhile.
-local core = require "bpf.core"
+local fault_start = require "spec.support.fault_start"
 local programs = require "spec.support.fault_programs"
-local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
+
+local start <const>, remove_set_aside <const> = fault_start.run, fault_start.remove_set_aside
 
 local function lay(self)
   for priority = 10, 20, 10 do
@@ -12,13 +13,6 @@ local function lay(self)
   end
   assert(self:load(programs.of("tcx", 30)))
   assert(self:load(programs.of "tracepoint"))
-end
-
--- A daemon that cannot start says so and ends.
-local function start(self)
-  local good, failure = pcall(self.served.restart, self.served)
-  if not good then return nil, failure end
-  return rpc.call(self.served, "program.list")
 end
 
 local function stop(self) self.served:kill() end
@@ -35,13 +29,6 @@ local function with_an_attempt(self)
   self:die_in(function()
     return self:load(programs.of("xdp", 15))
   end, "bpf 29") -- BPF_LINK_UPDATE
-end
-
--- A database that could not be read is set aside, and told of; what is in force is known without.
-local function remove_set_aside(self)
-  for _, name in ipairs(assert(core.system.list(self.served.state_dir))) do
-    if name:find "^bpfd%.db%.broken%-" then os.remove(self.served.state_dir .. "/" .. name) end
-  end
 end
 
 describe("with a fault in it,", function()

@@ -47,11 +47,12 @@ local function counted(program)
   return (string.unpack("=I8", assert(map:lookup(string.pack("=I4", 0)))))
 end
 
--- Each program meets the packet, or the call, and meets it once.
+-- Each program meets the packet, or the call, and meets it once; those that share maps count in the
+-- same one.
 local function check_events(self, programs)
   local wanted = {}
   for at, program in ipairs(programs) do
-    wanted[at] = counted(program) + (program.attach.direction == "egress" and 0 or 1)
+    wanted[at] = counted(program) + #program.map_used_by
   end
   assert(uv.udp_try_send(self.sender, "bpfd spec packet", self.pair.near_address, PORT))
   probe.trigger(1)
@@ -59,7 +60,8 @@ local function check_events(self, programs)
     local function is_met() return counted(program) >= wanted[at] end
     process.eventually(is_met, 1000)
     assert(counted(program) == wanted[at], ("of an event, program %d (%s) has met %d"):format(
-      program.id, program.attach.type, counted(program) - wanted[at] + 1))
+      program.id, program.attach.type,
+      counted(program) - wanted[at] + #program.map_used_by))
   end
 end
 
@@ -74,8 +76,9 @@ local function picture(programs)
     local hook <const> = ("%s %s %s"):format(attach.type, attach.direction or "",
       not has_chain[attach.type] and program.label or "")
     hooks[hook] = hooks[hook] or {}
-    table.insert(hooks[hook], ("%03d %s %s %s %s"):format(attach.position or 0,
-      attach.priority or "", program.name, program.label or "", (program.metadata or {}).v or ""))
+    table.insert(hooks[hook], ("%03d %s %s %s %s%s"):format(attach.position or 0,
+      attach.priority or "", program.name, program.label or "", (program.metadata or {}).v or "",
+      program.map_owner_id and " shares maps" or ""))
   end
   for hook, list in pairs(hooks) do
     table.sort(list)

@@ -1,20 +1,18 @@
 -- Walks the faults of an operation: what is there, the operation with one call failing or being
--- the last, and what is there then, for the daemon that was and for the next one. All calls
--- (BPFD_FAULTS=all, `make test-faults`), or some at fixed places.
+-- the last, and what is there then, for the daemon that was and for the next one.
 local uv = require "luv"
 local core = require "bpf.core"
 local network = require "bpf.network"
 local daemon = require "spec.support.daemon"
 local fault = require "spec.support.fault"
+local fault_points = require "spec.support.fault_points"
 local found = require "spec.support.fault_found"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 local rpc = require "spec.support.rpc"
 
-local WALKS_ALL <const> = os.getenv "BPFD_FAULTS" == "all"
 local REPORT <const> = os.getenv "BPFD_FAULTS_REPORT" -- a file that is told of each case
-local GOLDEN <const> = (math.sqrt(5) - 1) / 2
 local SILENCE <const> = 20 -- seconds that an answer may take where a fault ate it
 
 -- Programs that are laid stay, others that are there after a point go.
@@ -27,6 +25,7 @@ local SILENCE <const> = 20 -- seconds that an answer may take where a fault ate 
 ---@field run fun(walk, any): any, bpf.error?, integer?  the operation; as a call of bpf.client
 ---@field after fun(walk)?           after each point, so that all is as it was before it
 ---@field at_start boolean?          it is the start of a daemon
+---@field renumbers boolean?         programs that were laid have other numbers after it
 ---@field also string[]?             calls of which the first, by daemon and job, always fails, or
 ---  ends its job
 
@@ -34,27 +33,6 @@ local walk = {}
 walk.__index = walk
 
 walk.SILENCE = SILENCE
-
-local function is_same(call, other)
-  return other and call.name == other.name and call.by_daemon == other.by_daemon
-end
-
--- Of looks in a row, such as the entries of a directory, the first and the last.
-local function is_worth_failing(call, before, after)
-  return call.effect ~= "looks" or not (is_same(call, before) and is_same(call, after))
-end
-
--- What happens at a point; which calls are worth it: one that changes nothing is, for who dies
--- there, as good as the last that did.
-local modes <const> = {
-  { "fails", arm = "fail", picks = is_worth_failing, is_always = true },
-  { "fails for want of room", arm = "fail", error = "ENOSPC",
-    picks = function(call) return call.effect == "needs room" end },
-  { "ends its job", arm = "kill_caller", is_always = true,
-    picks = function(call) return call.effect ~= "looks" and not call.by_daemon end },
-  { "ends the daemon", arm = "kill_daemon",
-    picks = function(call) return call.effect ~= "looks" end },
-}
 
 ---A daemon under faults, at one end of a veth pair.
 ---@param options { config: string|function|nil, ready: fun(pair)? }?  ready: called before the
@@ -107,6 +85,12 @@ end
 
 function walk:listed()
   return assert(rpc.call(self.served, "program.list")).programs
+end
+
+-- What is there now counts as laid.
+function walk:keep_all()
+  self.laid = {}
+  for _, program in ipairs(self:listed()) do self.laid[program.id] = true end
 end
 
 -- Unloads all that was not laid.
@@ -180,31 +164,6 @@ local function count(self, operation)
   return case
 end
 
-local function is_one_of(name, names)
-  for _, one in ipairs(names) do
-    if one == name then return true end
-  end
-  return false
-end
-
--- The calls of a mode: all, or one, which is at another place in each case.
----@param number integer  of the case
-local function points(log, mode, number, also)
-  local all = {}
-  for at, call in ipairs(log) do
-    if mode.picks(call, log[at - 1], log[at + 1]) then all[#all + 1] = at end
-  end
-  if WALKS_ALL or #all == 0 then return all end
-  local some, seen = { all[math.floor(number * GOLDEN % 1 * #all) + 1] }, {}
-  for at, call in ipairs(also and mode.is_always and log or {}) do
-    local key <const> = call.name .. (call.by_daemon and "" or " of a job")
-    if is_one_of(call.name, also) and mode.picks(call) and not seen[key] then
-      seen[key], some[#some + 1] = true, at
-    end
-  end
-  return some
-end
-
 local function report(operation, mode, walked, started)
   if not REPORT then return end
   local file <close> = assert(io.open(REPORT, "a"))
@@ -224,11 +183,32 @@ local function difference(before, after)
   return table.concat(lines)
 end
 
+-- Without numbers, by which lists are sorted, too.
+local function without_numbers(text)
+  local lines = {}
+  for line in text:gsub("/%d+", "/N"):gmatch "[^\n]+" do
+    if line:sub(1, 1) ~= "{" then lines[#lines + 1] = line end
+  end
+  table.sort(lines)
+  return table.concat(lines, "\n")
+end
+
+-- What is there, once it equals that of `before`, or the last within a second.
+local function scan(self, operation, before)
+  local text
+  process.eventually(function()
+    text = rpc.masked(residue.scan(self.served))
+    if operation.renumbers then text = without_numbers(text) end
+    return not before or text == before
+  end, 1000)
+  return text
+end
+
 local function walk_point(self, operation, case, mode, at, before)
   local outcome
   local good, failure = pcall(function() outcome = try(self, operation, case, mode, at) end)
   if good then
-    local after = rpc.settled(self.served, before)
+    local after = scan(self, operation, before)
     if before == after then return nil end
     failure = ("residue:\n%stold: %s"):format(difference(before, after), outcome.told)
   end
@@ -243,14 +223,14 @@ local function mend(self, operation, before)
   return pcall(function()
     come_back(self)
     clean(self, operation)
-    assert(rpc.settled(self.served, before) == before)
+    assert(scan(self, operation, before) == before)
   end)
 end
 
 local function walk_mode(self, operation, case, mode, number)
-  local before, started, walked = rpc.masked(residue.scan(self.served)), uv.hrtime(), 0
+  local before, started, walked = scan(self, operation), uv.hrtime(), 0
   local failures = {}
-  for _, at in ipairs(points(case.log, mode, number, operation.also)) do
+  for _, at in ipairs(fault_points.of(case.log, mode, number, operation.also)) do
     local failure <const> = walk_point(self, operation, case, mode, at, before)
     failures[#failures + 1] = failure
     walked = walked + 1
@@ -265,8 +245,7 @@ end
 
 local function begin(self, operation)
   if operation.lay then operation.lay(self) end
-  self.laid = {}
-  for _, program in ipairs(self:listed()) do self.laid[program.id] = true end
+  self:keep_all()
   return count(self, operation)
 end
 
@@ -292,12 +271,12 @@ function walk.declare(busted, operations, options)
         rpc.unload_all(self.served)
       end)
 
-      for of_it, mode in ipairs(modes) do
+      for of_it, mode in ipairs(fault_points.modes) do
         it(("loses and leaves nothing when a call %s"):format(mode[1]), function()
           local missing <const> = operation.missing and operation.missing()
           if missing then return busted.pending(missing) end
           case = case or begin(self, operation)
-          walk_mode(self, operation, case, mode, place * #modes + of_it)
+          walk_mode(self, operation, case, mode, place * #fault_points.modes + of_it)
         end)
       end
     end)
