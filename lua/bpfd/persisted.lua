@@ -153,10 +153,11 @@ end
 function persisted.waits(store, number) return persisted.row(store, number) ~= nil end
 
 --- Those that run.
----@return { number: integer?, id: integer, type: string }[]
+---@return { number: integer?, id: integer, type: string, takes_place_of: string? }[]
 function persisted.running(store)
   local rows = {}
-  for row in store:statement [[SELECT id, type, json_extract(note, '$.persisted') AS number
+  for row in store:statement [[SELECT id, type, json_extract(note, '$.persisted') AS number,
+      json_extract(note, '$.takes_place_of') AS takes_place_of
       FROM programs WHERE persist AND declared_by IS NULL ORDER BY number]]:rows() do
     rows[#rows + 1] = row
   end
@@ -238,12 +239,14 @@ function persisted.number_of_departed(store, id)
   return row and row.number
 end
 
---- What a daemon that was killed has loaded again without writing it down; inside `index.write`.
+--- What a daemon or a job that was killed has loaded again without writing it down; inside
+--- `index.write`.
 function persisted.drop_loaded(store)
-  local runs = {}
-  for _, row in ipairs(persisted.running(store)) do runs[row.number or false] = true end
+  local running = {}
+  for _, row in ipairs(persisted.running(store)) do running[row.number or false] = row end
   for _, row in ipairs(persisted.waiting(store)) do
-    if runs[row.number] then persisted.is_loaded(store, row) end
+    local runs <const> = running[row.number]
+    if runs then persisted.is_loaded(store, row, runs.takes_place_of) end
   end
 end
 

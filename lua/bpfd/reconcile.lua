@@ -106,6 +106,7 @@ function reconcile.settle(daemon, died, plan)
     for name, manifest in pairs(found.chains) do
       index.put_chain(daemon, name, manifest, { places = true })
     end
+    persisted.drop_loaded(daemon.store)
     return true
   end)
   if not good then log.error("what a dead job has left is not written down: %s", tostring(err)) end

@@ -101,3 +101,45 @@ describe("with a fault in it,", function()
       at_start = true, renumbers = true, after = lay_again },
   })
 end)
+
+describe("a start after a reboot", function()
+  local self
+
+  setup(function() self = walk.start() end)
+  teardown(function() self:close() end)
+
+  -- The chains of several hooks that are loaded by one change come one after the other.
+  local function die_between_hooks()
+    end_boot(self)
+    self.faults:arm("kill_caller", { at = 2, only = "bpf 28" }) -- BPF_LINK_CREATE
+    assert(start(self))
+    assert.is_true(self.faults:disarm().fired)
+  end
+
+  -- Of each that runs, what it has and whether it has maps of its own.
+  local function running()
+    local words = {}
+    for at, program in ipairs(self:listed()) do
+      local owner <const> = self:call("program.get", { id = program.id }).map_owner_id
+      words[at] = program.type .. (owner and " shares maps" or "")
+    end
+    table.sort(words)
+    rpc.unload_all(self.served)
+    return words
+  end
+
+  it("loads nothing twice whose job died between two hooks", function()
+    local owner <const> = assert(load_xdp(self))
+    assert(load(self, "tc", 10, owner.id))
+    die_between_hooks()
+    assert.same({ "tc shares maps", "xdp" }, running())
+  end)
+
+  it("shares maps likewise where their owner is gone", function()
+    local owner <const> = assert(self:load(programs.of("xdp", 40)))
+    assert(load(self, "xdp", 50, owner.id))
+    assert(load(self, "tc", 10, owner.id))
+    die_between_hooks()
+    assert.same({ "tc shares maps", "xdp" }, running())
+  end)
+end)
