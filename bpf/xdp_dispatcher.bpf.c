@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-#include "dispatcher.h"
 
 #define DISPATCHER_VERSION 2
 #define CONSTANTS	   struct dispatcher_config
