@@ -1,25 +1,14 @@
 -- The declarations in examples/apply, as a user applies them; only where the objects are differs.
 local bpf = require "bpf"
 local bpfctl = require "spec.support.bpfctl"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local json = require "bpf.json"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
 
 describe("the declaration", function()
-  local pair, served
-
-  before_each(function()
-    pair = namespace.pair "eth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  after_each(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
+  local served <const>, pair <const> = host.for_each { iface = "eth0" }
 
   local function text_of(name)
     local file <close> = assert(io.open(("examples/apply/%s.lua"):format(name)))

@@ -2,25 +2,14 @@
 -- as after a reboot (spec/vm has a real one), each of them once.
 local uv = require "luv"
 local bpf = require "bpf"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
 
 describe("a program that was loaded with --persist", function()
-  local pair, served
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
+  local served <const>, pair <const> = host.for_all()
 
   local function objects() return #(uv.fs_scandir(served.state_dir .. "/objects") and
     require("bpf.core").system.list(served.state_dir .. "/objects")) end

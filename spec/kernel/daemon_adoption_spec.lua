@@ -1,6 +1,6 @@
 local bpf = require "bpf"
 local core = require "bpf.core"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
@@ -24,18 +24,7 @@ local function copy_of_object()
 end
 
 describe("a daemon that starts again", function()
-  local pair, served
-
-  before_each(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  after_each(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
+  local served <const>, pair <const> = host.for_each()
 
   -- An interface that comes and goes, always with the same number.
   local function add_interface()

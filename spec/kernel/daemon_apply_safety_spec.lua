@@ -5,10 +5,9 @@ local bpf = require "bpf"
 local core = require "bpf.core"
 local json = require "bpf.json"
 local bpfctl = require "spec.support.bpfctl"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
 local rounds = require "spec.support.rounds"
 local rpc = require "spec.support.rpc"
 
@@ -17,18 +16,7 @@ local SECONDS <const> = tonumber(os.getenv "BPFD_APPLY_SECONDS") or 3
 local ZERO <const> = string.pack("=I4", 0)
 
 describe("a declaration", function()
-  local pair, served, before
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
+  local served <const>, pair <const> = host.for_all()
 
   local function apply(text, ...)
     return bpfctl.run(served, { "apply", "-", "--as", "web.lua", ... }, { stdin = text })
@@ -44,11 +32,8 @@ describe("a declaration", function()
     return by_label
   end
 
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
+  host.leaves_nothing(served, function()
     assert.equal(0, apply("", "--prune").exit)
-    rpc.unload_all(served)
-    assert.equal(before, residue.settled(served, before))
   end)
 
   local function entry(label, attach, more)

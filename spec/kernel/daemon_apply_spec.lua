@@ -5,6 +5,7 @@ local json = require "bpf.json"
 local bpf_calls = require "spec.support.bpf_calls"
 local bpfctl = require "spec.support.bpfctl"
 local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
@@ -13,28 +14,14 @@ local rpc = require "spec.support.rpc"
 local TC_INGRESS <const> = 'type = "tc", iface = "veth0", direction = "ingress", priority = '
 
 describe("bpfctl apply", function()
-  local pair, served, before
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
+  local served <const>, pair <const> = host.for_all()
 
   local function apply(text, ...)
     return bpfctl.run(served, { "apply", "-", "--as", "web.lua", ... }, { stdin = text })
   end
 
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
+  host.leaves_nothing(served, function()
     assert.equal(0, apply("", "--prune").exit)
-    rpc.unload_all(served)
-    assert.equal(before, residue.settled(served, before))
   end)
 
   -- "a 10 pass" a line: label, priority and verdict of an XDP program of veth0

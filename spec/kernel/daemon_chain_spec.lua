@@ -1,6 +1,7 @@
 local bpf = require "bpf"
 local bpf_calls = require "spec.support.bpf_calls"
 local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local residue = require "spec.support.residue"
 local rounds = require "spec.support.rounds"
@@ -10,25 +11,8 @@ local MANY <const> = rounds(64)
 local MAPS_OF_A_PROGRAM <const> = 62 -- beside the two of the chain itself
 
 describe("the daemon's chains", function()
-  local pair, served
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
-  local before
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
-    rpc.unload_all(served)
-    assert.equal(before, residue.settled(served, before))
-  end)
+  local served <const>, pair <const> = host.for_all()
+  host.leaves_nothing(served)
 
   it("run by priority, lower first, and among equals the newer first", function()
     local a = assert(rpc.load_xdp(served, "veth0", 50)).id

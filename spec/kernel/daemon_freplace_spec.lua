@@ -1,39 +1,22 @@
 -- A daemon that is told to use the freplace engine, and what it says where the kernel refuses it.
-local daemon = require "spec.support.daemon"
+local support = require "spec.support.chain"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 local rpc = require "spec.support.rpc"
-local support = require "spec.support.chain"
 
 local CONFIG <const> = 'return { interfaces = { ["*"] = { engine = "freplace" } } }'
 
 describe("a daemon with engine = freplace", function()
-  local pair, served
+  local served <const>, pair <const> = host.for_all { config = CONFIG }
+  host.leaves_nothing(served)
   local refusal = support.refusal("freplace", "xdp")
 
   local function load_tc(priority)
     return rpc.load(served, { name = "count_tc", global = { VERDICT = "u32:0" },
       attach = { type = "tc", iface = "veth0", direction = "ingress", priority = priority } })
   end
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near, config = CONFIG }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
-  local before
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
-    rpc.unload_all(served)
-    assert.equal(before, residue.settled(served, before))
-  end)
 
   if refusal then
     it("says why this kernel cannot, and leaves nothing behind", function()

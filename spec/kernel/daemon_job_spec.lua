@@ -1,32 +1,16 @@
 local uv = require "luv"
 local core = require "bpf.core"
 local json = require "bpf.json"
-local daemon = require "spec.support.daemon"
-local namespace = require "spec.support.namespace"
+local host = require "spec.support.host"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
 local rounds = require "spec.support.rounds"
 local rpc = require "spec.support.rpc"
 
 describe("work that takes long", function()
-  local pair, served, before
+  local served <const> = host.for_all()
+  setup(function() assert(rpc.load_xdp(served, "veth0", 5)) end)
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-    assert(rpc.load_xdp(served, "veth0", 5))
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
-    assert.equal(rpc.masked(before), rpc.settled(served, before))
-  end)
+  local assert_unchanged <const> = host.changes_nothing(served)
 
   local function ask(client, id, method, params, descriptors)
     assert(client.socket:send(json.encode { jsonrpc = "2.0", id = id, method = method,
@@ -187,7 +171,7 @@ describe("work that takes long", function()
           assert(rpc.call(served, "program.unload", { id = program.id }))
         end
       end
-      assert.equal(rpc.masked(before), rpc.settled(served, before))
+      assert_unchanged()
     end
   end)
 

@@ -1,29 +1,13 @@
 local bpf = require "bpf"
 local core = require "bpf.core"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local residue = require "spec.support.residue"
 local rpc = require "spec.support.rpc"
 
 describe("the maps of what is loaded", function()
-  local pair, served, before
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
-    rpc.unload_all(served)
-    assert.equal(before, residue.settled(served, before))
-  end)
+  local served <const>, pair <const> = host.for_all()
+  host.leaves_nothing(served)
 
   local function names(directory)
     local list = assert(core.system.list(directory))

@@ -1,8 +1,7 @@
 local core = require "bpf.core"
 local json = require "bpf.json"
 local bpfctl = require "spec.support.bpfctl"
-local daemon = require "spec.support.daemon"
-local namespace = require "spec.support.namespace"
+local host = require "spec.support.host"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 local rpc = require "spec.support.rpc"
@@ -15,21 +14,10 @@ local function hook(name, on, body)
 end
 
 describe("the daemon's policies", function()
-  local pair, served
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near, config = function(directory)
-      return ([[return { listen = { { path = "%s/run/bpfd.sock", mode = "0666" } },
-        policy = { time = "50ms", memory = "1MiB", instructions = 200000 } }]]):format(directory)
-    end }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
+  local served <const>, pair <const> = host.for_all { config = function(directory)
+    return ([[return { listen = { { path = "%s/run/bpfd.sock", mode = "0666" } },
+      policy = { time = "50ms", memory = "1MiB", instructions = 200000 } }]]):format(directory)
+  end }
 
   local written = {}
 

@@ -1,7 +1,5 @@
 local core = require "bpf.core"
-local daemon = require "spec.support.daemon"
-local namespace = require "spec.support.namespace"
-local residue = require "spec.support.residue"
+local host = require "spec.support.host"
 local rpc = require "spec.support.rpc"
 
 -- What is refused, the code, and words of the message.
@@ -60,26 +58,10 @@ local cases = {
 }
 
 describe("the daemon refuses and leaves no trace of", function()
-  local pair, served
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near,
-      config = 'return { images = { object_size = "1MiB" } }' }
-    assert(rpc.load_xdp(served, "veth0", 5)) -- a chain that must stay as it is
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
-  local before
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
-    assert.equal(rpc.masked(before), rpc.settled(served, before))
-  end)
+  local served <const> = host.for_all {
+    config = 'return { images = { object_size = "1MiB" } }' }
+  setup(function() assert(rpc.load_xdp(served, "veth0", 5)) end) -- it must stay as it is
+  host.changes_nothing(served)
 
   for _, case in ipairs(cases) do
     local what, params, code, words = table.unpack(case)

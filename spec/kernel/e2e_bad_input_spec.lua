@@ -1,8 +1,8 @@
 -- What bad input gets: a clear error, a non-zero exit, nothing left behind, the chain running on.
 local uv = require "luv"
-local namespace = require "spec.support.namespace"
-local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
+local host = require "spec.support.host"
+local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 
@@ -20,12 +20,11 @@ local function write(path, bytes)
 end
 
 describe("bad input", function()
-  local pair, bpfd, kept, scratch
+  local bpfd <const>, pair <const> = host.for_all()
+  local kept, scratch
 
   setup(function()
-    pair = namespace.pair "veth0"
     namespace.join(pair.near, pair.far, "foreign", 7)
-    bpfd = daemon.start { namespace = pair.near }
     scratch = bpfd.directory .. "/"
     assert(uv.fs_mkdir(scratch .. "directory.o", tonumber("755", 8)))
     process.check { "mkfifo", scratch .. "fifo.o" }
@@ -38,12 +37,6 @@ describe("bad input", function()
     write(scratch .. "big-endian.o", whole:sub(1, 5) .. "\2" .. whole:sub(7))
     kept = bpfd:load("-p", OBJECTS .. "verdict_xdp.o", "-n", "verdict",
       "xdp", "-i", "veth0", "-p", "5")
-  end)
-
-  teardown(function()
-    if bpfd then bpfd:close() end
-    pair.near:close()
-    pair.far:close()
   end)
 
   ---Runs a line that must fail, and proves that it changed nothing.

@@ -1,14 +1,12 @@
 -- Callers who may not connect, or send rubbish: they lose their connection, others notice nothing.
 local uv = require "luv"
-local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
+local host = require "spec.support.host"
 local process = require "spec.support.process"
+local rpc = require "spec.support.rpc"
 
 describe("a caller", function()
-  local bpfd
-
-  setup(function() bpfd = daemon.start { config = "return { limits = { idle = '1s' } }\n" } end)
-  teardown(function() if bpfd then bpfd:close() end end)
+  local bpfd <const> = host.daemon_for_all { config = "return { limits = { idle = '1s' } }\n" }
 
   it("without permission is told the group to join", function()
     local result = process.run { "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
@@ -107,7 +105,7 @@ describe("a caller", function()
       client:signal "sigkill"
       client:wait()
     end
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
+    rpc.unload_all(bpfd)
     assert_alive()
   end)
 end)

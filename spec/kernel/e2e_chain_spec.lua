@@ -1,9 +1,10 @@
 -- Chains as a user sees them: real packets through a real bpfd, counted by the members' own maps.
 local uv = require "luv"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
-local daemon = require "spec.support.daemon"
 local process = require "spec.support.process"
 local rounds = require "spec.support.rounds"
+local rpc = require "spec.support.rpc"
 
 local OBJECTS <const> = os.getenv "BUILD" .. "/objects/"
 
@@ -15,23 +16,14 @@ local TC <const> = { unspec = -1, ok = 0, reclassify = 1, shot = 2, pipe = 3, st
 local MANY <const> = rounds(64)
 
 describe("a chain", function()
-  local pair, outward, bpfd
+  local bpfd <const>, pair <const> = host.for_all()
+  local outward
 
   setup(function()
-    pair = namespace.pair "veth0"
     outward = { near = pair.far, far = pair.near, near_address = pair.far_address }
-    bpfd = daemon.start { namespace = pair.near }
   end)
 
-  teardown(function()
-    if bpfd then bpfd:close() end
-    pair.near:close()
-    pair.far:close()
-  end)
-
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-  end)
+  after_each(function() rpc.unload_all(bpfd) end)
 
   ---@param hook string  "xdp", "ingress" or "egress"
   local function load(hook, verdict, priority, ...)

@@ -1,10 +1,11 @@
 -- The guide's own lines, as a user pastes them, against a bpfd of their own.
 local uv = require "luv"
-local namespace = require "spec.support.namespace"
-local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
+local daemon = require "spec.support.daemon"
 local expected = require "spec.support.expected"
+local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
+local rpc = require "spec.support.rpc"
 
 describe("the guide's lines", function()
   local near, far, bpfd
@@ -24,9 +25,7 @@ describe("the guide's lines", function()
     far:close()
   end)
 
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-  end)
+  after_each(function() rpc.unload_all(bpfd) end)
 
   ---A line of the guide; its paths become those of the built examples, nothing else changes.
   local function paste(line, ...)

@@ -1,7 +1,7 @@
 -- `bpfctl map ...` as a user runs it, with and without privileges.
 local bpf = require "bpf"
 local bpfctl = require "spec.support.bpfctl"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local uv = require "luv"
@@ -10,18 +10,11 @@ local OBJECT <const> = os.getenv "BUILD" .. "/objects/map_types.o"
 local NOBODY <const> = 65534
 
 describe("bpfctl map", function()
-  local pair, bpfd, id
+  local bpfd <const>, pair <const> = host.for_all()
+  local id
 
   setup(function()
-    pair = namespace.pair "veth0"
-    bpfd = daemon.start { namespace = pair.near }
     id = bpfd:load("-p", OBJECT, "-n", "types", "xdp", "-i", "veth0", "-p", "1")
-  end)
-
-  teardown(function()
-    if bpfd then bpfd:close() end
-    pair.near:close()
-    pair.far:close()
   end)
 
   local function map(...) return bpfd:check("map", ...) end

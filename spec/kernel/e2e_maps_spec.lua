@@ -1,30 +1,18 @@
 -- Maps shared by --map-owner-id, with and without PIN_BY_NAME in the object.
 local uv = require "luv"
-local namespace = require "spec.support.namespace"
-local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
+local host = require "spec.support.host"
+local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
+local rpc = require "spec.support.rpc"
 
 local OBJECTS <const> = os.getenv "BUILD" .. "/objects/"
 
 describe("maps", function()
-  local pair, bpfd
+  local bpfd <const>, pair <const> = host.for_all()
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    bpfd = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    if bpfd then bpfd:close() end
-    pair.near:close()
-    pair.far:close()
-  end)
-
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-  end)
+  after_each(function() rpc.unload_all(bpfd) end)
 
   local function load_xdp(object, name, ...)
     return bpfd:load("-p", object, "-n", name, ...)

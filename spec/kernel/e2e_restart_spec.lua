@@ -1,26 +1,20 @@
 -- A daemon that dies, and one that stops: the chain runs on and the next daemon takes it over.
 local uv = require "luv"
-local namespace = require "spec.support.namespace"
-local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
+local host = require "spec.support.host"
+local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
+local rpc = require "spec.support.rpc"
 
 local OBJECTS <const> = os.getenv "BUILD" .. "/objects/"
 
 describe("a daemon's end", function()
-  local pair, bpfd, object
+  local bpfd <const>, pair <const> = host.for_each()
+  local object
 
   before_each(function()
-    pair = namespace.pair "veth0"
-    bpfd = daemon.start { namespace = pair.near }
     object = bpfd.directory .. "/users.o"
     process.check { "cp", OBJECTS .. "verdict_xdp.o", object }
-  end)
-
-  after_each(function()
-    if bpfd then bpfd:close() end
-    pair.near:close()
-    pair.far:close()
   end)
 
   local function load(path, priority)
@@ -87,7 +81,7 @@ describe("a daemon's end", function()
         assert_runs(6, ids[2])
         assert_runs(6, ids[3])
         assert_runs(6, added)
-        for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
+        rpc.unload_all(bpfd)
         assert.is_nil(pair.near:check({ "ip", "link", "show", "veth0" }):find "xdp")
         assert.are.equal("", process.check { "ls", bpfd.run_dir .. "/fs/maps" })
       end)

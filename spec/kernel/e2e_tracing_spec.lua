@@ -1,8 +1,9 @@
 -- Tracepoints, kprobes and uprobes: exact events, exact output.
 local uv = require "luv"
-local daemon = require "spec.support.daemon"
 local bpfctl = require "spec.support.bpfctl"
+local daemon = require "spec.support.daemon"
 local expected = require "spec.support.expected"
+local rpc = require "spec.support.rpc"
 local bpf = require "bpf"
 
 describe("tracing", function()
@@ -13,9 +14,7 @@ describe("tracing", function()
   setup(function() bpfd = daemon.start() end)
   teardown(function() if bpfd then bpfd:close() end end)
 
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-  end)
+  after_each(function() rpc.unload_all(bpfd) end)
 
   local function assert_printed(printed, program, attach)
     local id = assert(printed:match "\n ID: +(%d+)\n", printed)

@@ -1,6 +1,6 @@
 -- `bpfctl features`: what the kernel offers, and that loads say the same.
 local bpf = require "bpf"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local dkjson = require "dkjson"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
@@ -8,10 +8,7 @@ local residue = require "spec.support.residue"
 local uv = require "luv"
 
 describe("features", function()
-  local bpfd
-
-  setup(function() bpfd = daemon.start() end)
-  teardown(function() bpfd:close() end)
+  local bpfd <const> = host.daemon_for_all()
 
   it("are told as a table, with the reason for what is not there", function()
     local before = residue.scan(bpfd)

@@ -3,13 +3,13 @@
 local uv = require "luv"
 local core = require "bpf.core"
 local image = require "bpf.image"
+local bpfctl = require "spec.support.bpfctl"
 local daemon = require "spec.support.daemon"
 local layout_server = require "spec.support.layout_server"
 local namespace = require "spec.support.namespace"
 local oci = require "spec.support.oci"
 local process = require "spec.support.process"
 local pty = require "spec.support.pty"
-local bpfctl = require "spec.support.bpfctl"
 local rpc = require "spec.support.rpc"
 
 local ACCEPT <const> = assert(uv.fs_realpath(bpfctl.examples)) .. "/accept-all.o"
@@ -296,7 +296,7 @@ describe("a pull that takes a while", function()
       assert.equal(("%s\n%s\n"):format(name(2), name(4)), other:check("-q", "image", "list"))
       other:check("pull-bytecode", "-i", name(3))
       assert.equal(("%s\n%s\n"):format(name(2), name(3)), other:check("-q", "image", "list"))
-      for id in other:check("list", "-q"):gmatch "%d+" do other:check("unload", id) end
+      rpc.unload_all(other)
     end)
     other:close()
     assert(ok, failure)

@@ -1,10 +1,10 @@
 -- bpfd and xdp-loader at one interface at the same time, and bpfd's jobs that die in its midst.
 local core = require "bpf.core"
-local daemon = require "spec.support.daemon"
+local support = require "spec.support.chain"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
-local support = require "spec.support.chain"
 local uv = require "luv"
 local xdp_loader = require "spec.support.xdp_loader"
 
@@ -17,22 +17,14 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
     return
   end
 
-  local pair, served, fusing
+  local served, pair
+  served, pair = host.for_all { config = function()
+    return ('return { interfaces = { ["*"] = { libxdp = "share", dispatcher_version = %d } } }')
+      :format(xdp_loader.own_version(pair.near, "veth0"))
+  end }
+  local fusing <const> = host.daemon_for_all({}, pair)
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near,
-      config = ('return { interfaces = { ["*"] = { libxdp = "share", dispatcher_version = %d } } }')
-        :format(xdp_loader.own_version(pair.near, "veth0")) }
-    fusing = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    for _, one in ipairs { served, fusing } do one:close() end
-    pair.far:close()
-    pair.near:close()
-    xdp_loader.clean_up()
-  end)
+  teardown(xdp_loader.clean_up)
 
   local function nothing_is_left()
     process.eventually(function() return xdp_loader.pins() == "" end, 3000)

@@ -2,33 +2,23 @@
 -- nothing left behind. Dispatchers are loaded by hand, as no libxdp that writes them is at hand.
 local bpf = require "bpf"
 local core = require "bpf.core"
+local support = require "spec.support.chain"
 local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local residue = require "spec.support.residue"
 local rpc = require "spec.support.rpc"
-local support = require "spec.support.chain"
 local xdp_loader = require "spec.support.xdp_loader"
 
 local engine_refusal = support.refusal("freplace", "xdp")
 
 describe("an interface whose XDP program bpfd cannot join", function()
-  local pair, served, fused
+  local served <const>, pair <const> = host.for_all()
+  local fused <const> = host.daemon_for_all({
+    config = 'return { interfaces = { ["*"] = { engine = "fuse" } } }' }, pair)
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-    fused = daemon.start { namespace = pair.near,
-      config = 'return { interfaces = { ["*"] = { engine = "fuse" } } }' }
-  end)
-
-  teardown(function()
-    for _, one in ipairs { served, fused } do one:close() end
-    pair.far:close()
-    pair.near:close()
-    xdp_loader.clean_up()
-  end)
-
+  teardown(xdp_loader.clean_up)
   after_each(function() pair.near:run { "ip", "link", "set", "veth0", "xdp", "off" } end)
 
   local function attach(file)

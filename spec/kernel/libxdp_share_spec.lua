@@ -1,9 +1,10 @@
 -- Chains that bpfd begins as libxdp's, and what becomes of them: other hands, restarts, lost pins.
+local support = require "spec.support.chain"
 local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
-local support = require "spec.support.chain"
 local xdp_loader = require "spec.support.xdp_loader"
 
 local refusal = support.refusal("freplace", "xdp") or xdp_loader.refusal()
@@ -14,29 +15,23 @@ describe("a chain that bpfd shares with libxdp from the start", function()
     return
   end
 
-  local pair, served, version
+  local served, pair, version
 
-  -- A daemon whose dispatchers xdp-loader understands, unless told otherwise.
+  -- Dispatchers that xdp-loader understands, unless told otherwise.
+  local function config_of(settings, other_version)
+    version = version or xdp_loader.own_version(pair.near, "veth0")
+    return ('return { interfaces = { ["*"] = { dispatcher_version = %d, %s } } }'):format(
+      other_version or version, settings)
+  end
+
   local function serve(settings, options)
     options = options or {}
-    options.namespace = pair.near
-    options.config = ('return { interfaces = { ["*"] = { dispatcher_version = %d, %s } } }'):format(
-      options.version or version, settings)
+    options.namespace, options.config = pair.near, config_of(settings, options.version)
     return daemon.start(options)
   end
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    version = xdp_loader.own_version(pair.near, "veth0")
-    served = serve 'engine = "freplace"'
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-    xdp_loader.clean_up()
-  end)
+  served, pair = host.for_all { config = function() return config_of 'engine = "freplace"' end }
+  teardown(xdp_loader.clean_up)
 
   local function nothing_is_left()
     process.eventually(function() return xdp_loader.pins() == "" end, 3000)

@@ -1,10 +1,10 @@
 -- One interface, shared by bpfd and xdp-loader.
 local bpf = require "bpf"
-local daemon = require "spec.support.daemon"
+local support = require "spec.support.chain"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
-local support = require "spec.support.chain"
 local xdp_loader = require "spec.support.xdp_loader"
 
 local refusal = support.refusal("freplace", "xdp") or xdp_loader.refusal()
@@ -15,20 +15,9 @@ describe("an interface with xdp-loader's programs", function()
     return
   end
 
-  local pair, served
+  local served <const>, pair <const> = host.for_all()
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-    xdp_loader.clean_up()
-  end)
-
+  teardown(xdp_loader.clean_up)
   after_each(function()
     rpc.unload_all(served)
     xdp_loader.clear(pair.near, "veth0")

@@ -1,34 +1,19 @@
 -- uprobes on what a process in another mount namespace sees, which is not what we see.
 local container = require "spec.support.container"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
 
 describe("a uprobe in a container", function()
-  local bpfd, inside, before, running
-
-  setup(function()
-    bpfd = daemon.start()
-    inside = container.start()
-  end)
-  teardown(function()
-    inside:close()
-    bpfd:close()
-  end)
-
-  before_each(function() before, running = residue.scan(bpfd), {} end)
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-    for _, one in ipairs(running) do one:close() end
-    assert.equal(before, residue.settled(bpfd, before))
-  end)
+  local bpfd <const> = host.daemon_for_all()
+  host.leaves_nothing(bpfd, probe.close_all)
+  local inside
+  setup(function() inside = container.start() end)
+  teardown(function() inside:close() end)
 
   local function load(name, target, ...)
-    local one = probe.load(bpfd, name, { "uprobe", "-f", "clock", "-t", target,
+    return probe.load(bpfd, name, { "uprobe", "-f", "clock", "-t", target,
       "--container-pid", tostring(inside.pid), ... }, { pid = 0 })
-    running[#running + 1] = one
-    return one
   end
 
   for what, target in pairs {

@@ -1,30 +1,15 @@
 -- Programs on tracepoints and on functions of the kernel: every event counted, once by each.
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
 
 describe("a program that traces the kernel", function()
-  local bpfd, before, running, here
+  local bpfd <const> = host.daemon_for_all()
+  local assert_unchanged <const> = host.leaves_nothing(bpfd, probe.close_all)
+  local here
+  setup(function() here = probe.kernel_function() end)
 
-  setup(function()
-    bpfd = daemon.start()
-    here = probe.kernel_function()
-  end)
-  teardown(function() bpfd:close() end)
-
-  before_each(function() before, running = residue.scan(bpfd), {} end)
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-    for _, one in ipairs(running) do one:close() end
-    assert.equal(before, residue.settled(bpfd, before))
-  end)
-
-  local function load(name, words, options)
-    local one = probe.load(bpfd, name, words, options)
-    running[#running + 1] = one
-    return one
-  end
+  local function load(...) return probe.load(bpfd, ...) end
 
   local function function_rows() return { { "Function Name", here } } end
   local function kprobe_rows(kind)
@@ -133,7 +118,7 @@ describe("a program that traces the kernel", function()
     assert.equal("", result.stdout)
     assert.matches("^bpfctl: [^\n]*" .. pattern .. "[^\n]*\n", result.stderr)
     if exit == 1 then assert.matches("^[^\n]*\n$", result.stderr) end
-    assert.equal(before, residue.settled(bpfd, before))
+    assert_unchanged()
   end
 
   it("is refused on a tracepoint that is not there", function()

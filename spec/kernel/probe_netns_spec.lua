@@ -1,10 +1,10 @@
 -- --netns: programs on interfaces of other network namespaces than the daemon's.
 local uv = require "luv"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
+local rpc = require "spec.support.rpc"
 
 local types = {
   xdp = { "on_frame", { "xdp", "-i", "veth0", "-p", "50" }, {
@@ -19,29 +19,14 @@ local types = {
 }
 
 describe("a program in another network namespace", function()
-  local home, bpfd, clsact, before, running
-
   -- The same interface with the same number in the daemon's own namespace: nothing may land there.
-  setup(function()
-    home = namespace.pair "veth0"
-    bpfd = daemon.start { namespace = home.near }
-    clsact = daemon.start { namespace = home.near,
-      config = 'return { interfaces = { ["*"] = { tc_attach = "clsact" } } }' }
-  end)
-  teardown(function()
-    clsact:close()
-    bpfd:close()
-    home.far:close()
-    home.near:close()
-  end)
+  local bpfd <const>, home <const> = host.for_all()
+  local clsact <const> = host.daemon_for_all({
+    config = 'return { interfaces = { ["*"] = { tc_attach = "clsact" } } }' }, home)
 
-  before_each(function() before, running = residue.scan(bpfd), {} end)
-  after_each(function()
-    for _, one in ipairs(running) do one:close() end
-    for _, served in ipairs { bpfd, clsact } do
-      for id in served:check("list", "-q"):gmatch "%d+" do served:check("unload", id) end
-    end
-    assert.equal(before, residue.settled(bpfd, before))
+  local assert_unchanged <const> = host.leaves_nothing(bpfd, function()
+    probe.close_all()
+    rpc.unload_all(clsact)
   end)
 
   local function words_of(kind, netns, priority)
@@ -52,9 +37,7 @@ describe("a program in another network namespace", function()
   end
 
   local function load(served, kind, netns, priority)
-    local one = probe.load(served, types[kind][1], words_of(kind, netns, priority), { pid = 0 })
-    running[#running + 1] = one
-    return one
+    return probe.load(served, types[kind][1], words_of(kind, netns, priority), { pid = 0 })
   end
 
   local function state_of(there)
@@ -180,7 +163,7 @@ describe("a program in another network namespace", function()
         local result = bpfd:bpfctl(table.unpack(line))
         assert.equal(1, result.exit)
         assert.matches("^bpfctl: [^\n]*" .. pattern .. "\n$", result.stderr)
-        assert.equal(before, residue.settled(bpfd, before))
+        assert_unchanged()
       end
     end
     local other <close> = namespace.new()

@@ -1,6 +1,6 @@
 -- TCX: a link of its own for each program, in the kernel's list, by priority among ours.
 local bpf = require "bpf"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local network_job = require "spec.support.network_job"
 local probe = require "spec.support.probe"
@@ -10,36 +10,17 @@ local SHOT <const>, OK <const> = "VERDICT=i32:2", "VERDICT=i32:0"
 
 describe("tcx", function()
   local reason <const> = probe.missing "tcx"
-  local pair, bpfd, before, running
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    bpfd = daemon.start { namespace = pair.near }
-  end)
-  teardown(function()
-    bpfd:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
+  local bpfd <const>, pair <const> = host.for_all()
   -- a namespace is a slow thing to look through, for specs that are skipped
-  before_each(function() before, running = not reason and residue.scan(bpfd), {} end)
-  after_each(function()
-    if reason then return end
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-    for _, one in ipairs(running) do one:close() end
-    assert.equal(before, residue.settled(bpfd, before))
-  end)
+  if not reason then host.leaves_nothing(bpfd, probe.close_all) end
 
   local function words(priority, direction)
     return { "tcx", "-d", direction or "ingress", "-i", "veth0", "-p", tostring(priority) }
   end
 
   local function load(priority, verdict, direction)
-    local one = probe.load(bpfd, "on_packet", words(priority, direction),
+    return probe.load(bpfd, "on_packet", words(priority, direction),
       { pid = 0, global = { verdict } })
-    running[#running + 1] = one
-    return one
   end
 
   ---Ids in the kernel's order.

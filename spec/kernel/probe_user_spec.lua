@@ -1,11 +1,10 @@
 -- Programs on functions of executables and libraries: every call counted, once by each.
 local uv = require "luv"
 local bpf = require "bpf"
-local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local library = require "bpf.library"
 local probe = require "spec.support.probe"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
 
 local function libc() return assert(uv.fs_realpath(assert(library.find "libc"))) end
 
@@ -19,22 +18,11 @@ local function rows(kind, target, more)
 end
 
 describe("a program that traces processes", function()
-  local bpfd, before, running
-
-  setup(function() bpfd = daemon.start() end)
-  teardown(function() bpfd:close() end)
-
-  before_each(function() before, running = residue.scan(bpfd), {} end)
-  after_each(function()
-    for id in bpfd:check("list", "-q"):gmatch "%d+" do bpfd:check("unload", id) end
-    for _, one in ipairs(running) do one:close() end
-    assert.equal(before, residue.settled(bpfd, before))
-  end)
+  local bpfd <const> = host.daemon_for_all()
+  local assert_unchanged <const> = host.leaves_nothing(bpfd, probe.close_all)
 
   local function load(name, words, options)
-    local one = probe.load(bpfd, name, { "uprobe", table.unpack(words) }, options)
-    running[#running + 1] = one
-    return one
+    return probe.load(bpfd, name, { "uprobe", table.unpack(words) }, options)
   end
 
   local function assert_prints(one, wanted)
@@ -152,7 +140,7 @@ describe("a program that traces processes", function()
     assert.equal("", result.stdout)
     assert.matches("^bpfctl: [^\n]*" .. pattern .. "\n$", result.stderr)
     assert.is_nil(result.stderr:find("/proc/self", 1, true))
-    assert.equal(before, residue.settled(bpfd, before))
+    assert_unchanged()
   end
 
   it("is refused where its target is missing, or is none", function()

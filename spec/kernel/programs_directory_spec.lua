@@ -3,31 +3,18 @@
 local uv = require "luv"
 local bpfctl = require "spec.support.bpfctl"
 local daemon = require "spec.support.daemon"
+local host = require "spec.support.host"
 local layout_server = require "spec.support.layout_server"
 local namespace = require "spec.support.namespace"
 local oci = require "spec.support.oci"
 local process = require "spec.support.process"
-local residue = require "spec.support.residue"
 local rpc = require "spec.support.rpc"
 
 local EXAMPLES <const> = assert(uv.fs_realpath(bpfctl.examples))
 
 describe("programs.d", function()
-  local pair, served, before
-
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near, declarations = { ["00-none.lua"] = "" } }
-  end)
-
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-  end)
-
-  before_each(function() before = residue.scan(served) end)
-  after_each(function()
+  local served <const>, pair <const> = host.for_all { declarations = { ["00-none.lua"] = "" } }
+  host.leaves_nothing(served, function()
     pair.near:run { "ip", "link", "del", "late0" }
     local directory <const> = served.directory .. "/programs.d"
     for name in uv.fs_scandir_next, assert(uv.fs_scandir(directory)) do
@@ -35,8 +22,6 @@ describe("programs.d", function()
     end
     assert(uv.fs_chmod(directory, tonumber("755", 8)))
     served:check "reload"
-    rpc.unload_all(served)
-    assert.equal(before, residue.settled(served, before))
   end)
 
   local function entry(label, iface, priority, more)

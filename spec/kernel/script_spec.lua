@@ -1,9 +1,8 @@
 -- Scripts, the REPL, formats and completion against a daemon that has programs.
 local uv = require "luv"
 local bpfctl = require "spec.support.bpfctl"
-local daemon = require "spec.support.daemon"
 local folder = require "spec.support.folder"
-local namespace = require "spec.support.namespace"
+local host = require "spec.support.host"
 local process = require "spec.support.process"
 local pty = require "spec.support.pty"
 local rpc = require "spec.support.rpc"
@@ -11,19 +10,11 @@ local rpc = require "spec.support.rpc"
 local COUNTER <const> = bpfctl.examples .. "go-xdp-counter/bpf_bpfel.o"
 
 describe("with a daemon", function()
-  local pair, served, home
+  local served <const>, pair <const> = host.for_all()
+  local home
 
-  setup(function()
-    pair = namespace.pair "veth0"
-    served = daemon.start { namespace = pair.near }
-    home = folder.new()
-  end)
-  teardown(function()
-    served:close()
-    pair.far:close()
-    pair.near:close()
-    home:close()
-  end)
+  setup(function() home = folder.new() end)
+  teardown(function() home:close() end)
   after_each(function() rpc.unload_all(served) end)
 
   local function script(text, ...)

@@ -39,25 +39,36 @@ end
 ---@field state_dir? string   in its directory when left out
 ---@field log_level? string   debug when left out
 
+---One that does not run yet; `begin` starts it.
+---@param options? daemon.options  looked at then
+function daemon.new(options)
+  return setmetatable({ options = options or {} }, daemon)
+end
+
 ---Starts a daemon and waits until it answers.
 ---@param options? daemon.options
 function daemon.start(options)
+  local self = daemon.new(options)
+  self:begin()
+  return self
+end
+
+---Makes its directories, new ones each time, and starts it.
+function daemon:begin()
   made = made + 1
-  options = options or {}
-  local directory = ("/tmp/%s-%d-%d"):format(options.prefix or "bpfd-spec", uv.os_getpid(), made)
+  local options <const> = self.options
+  local directory <const> =
+    ("/tmp/%s-%d-%d"):format(options.prefix or "bpfd-spec", uv.os_getpid(), made)
   assert(uv.fs_mkdir(directory, tonumber("755", 8)))
-  local self = setmetatable({
-    options = options, directory = directory, run_dir = directory .. "/run",
-    state_dir = options.state_dir or directory .. "/state", config = directory .. "/bpfd.lua",
-    log = directory .. "/log",
-    socket = directory .. "/run/bpfd.sock",
-  }, daemon)
+  self.directory, self.run_dir = directory, directory .. "/run"
+  self.state_dir = options.state_dir or directory .. "/state"
+  self.config, self.log = directory .. "/bpfd.lua", directory .. "/log"
+  self.socket = self.run_dir .. "/bpfd.sock"
   local config <const> = options.config or "return {}\n"
   for name, text in pairs(options.declarations or {}) do self:declaration(name, text) end
   write(self.config, type(config) == "function" and config(directory) or config)
   for name, text in pairs(options.policies or {}) do self:policy(name, text) end
   self:restart()
-  return self
 end
 
 ---Writes a file of its policy.d, or takes it away where there is no text.
@@ -158,9 +169,10 @@ function daemon:counter(id, map_name, index)
   return (string.unpack("<I8", assert(map:lookup(string.pack("<I4", index or 0)))))
 end
 
----Stops it and takes away all that it has made.
+---Stops it and takes away all that it has made, as far as it came.
 function daemon:close()
-  if self.process:alive() then self:stop() end
+  if not self.directory then return end
+  if self.process and self.process:alive() then self:stop() end
   process.run { "umount", "-l", self.run_dir .. "/fs" }
   process.check { "rm", "-rf", "--one-file-system", self.directory }
 end

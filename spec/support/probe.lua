@@ -58,7 +58,7 @@ end
 local loaded = {}
 loaded.__index = loaded
 
-local made = 0
+local made, open = 0, {}
 
 ---The line that loads `name`, with its own STEP, for events of one process only.
 ---@param options { pid: integer?, call: integer?, global: string[]? }  pid: this process when left
@@ -84,7 +84,14 @@ function probe.load(bpfd, name, type_words, options)
   self.printed = bpfd:check(table.unpack(line))
   self.id = assert(self.printed:match "\n ID: +(%d+)\n")
   self.map = assert(bpf.map.open_pin(("%s/fs/maps/%s/events"):format(bpfd.run_dir, self.id)))
+  open[#open + 1] = self
   return self
+end
+
+---Closes the maps of all that have been loaded.
+function probe.close_all()
+  for _, one in ipairs(open) do one.map:close() end
+  open = {}
 end
 
 ---How often it has run, which its own global value tells.
@@ -97,10 +104,6 @@ end
 
 function loaded:unload()
   self.bpfd:check("unload", self.id)
-end
-
-function loaded:close()
-  self.map:close()
 end
 
 local function hex(format, number)
