@@ -4,7 +4,7 @@ local bpf = require "bpf"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 
-local AGAIN <const> = 1 -- seconds until what could not be listed is listed again
+local AGAIN <const> = 1 -- seconds until what could not be listed or heard is tried again
 
 local interfaces = {}
 interfaces.__index = interfaces
@@ -90,6 +90,23 @@ local function look_at_all(self)
   tell(self, { { on = "link.missed" } })
 end
 
+local function stop_listening(self)
+  if not self.descriptor then return end
+  self.watch:close()
+  self.descriptor:close()
+  self.descriptor = nil
+end
+
+local listen ---@type fun(self: table): true?, bpf.error?
+
+-- What came meanwhile is found by a look at all.
+local function listen_again(self)
+  local good, err = loop.try(listen, self)
+  if good then return look_at_all(self) end
+  log.error("nothing is heard of interfaces: %s", tostring(err))
+  self.again = loop.after(AGAIN, function() listen_again(self) end)
+end
+
 -- Turns of the loop belong to others too: one message at a time, the rest in the next turn.
 local function receive(self)
   local changes, err = bpf.network.changes(self.descriptor)
@@ -99,27 +116,33 @@ local function receive(self)
     log.warning "there were more changes to interfaces than could be kept; all are looked at"
     look_at_all(self)
   elseif err.code ~= "EAGAIN" then
-    log.error("%s", tostring(err))
-    self:close()
+    log.error("word of interfaces fails, and is listened for anew: %s", tostring(err))
+    stop_listening(self)
+    self.again = loop.after(AGAIN, function() listen_again(self) end)
   end
+end
+
+function listen(self)
+  local descriptor, err = bpf.network.watch()
+  if not descriptor then return nil, err end
+  local watch <const> = loop.watch(descriptor:fd(), function() receive(self) end)
+  watch:on "r"
+  self.descriptor, self.watch = descriptor, watch
+  return true
 end
 
 --- Lists the interfaces and listens from then on.
 ---@return table? interfaces, bpf.error? err
 function interfaces.open()
-  local descriptor, err = bpf.network.watch()
-  if not descriptor then return nil, err end
-  local self = setmetatable({ descriptor = descriptor, known = {}, listeners = {} }, interfaces)
+  local self = setmetatable({ known = {}, listeners = {} }, interfaces)
+  local good, err = listen(self)
+  if not good then return nil, err end
   -- programs of interfaces that are taken for absent would go
   local listed
   listed, err = read_all(self)
-  if not listed then
-    descriptor:close()
-    return nil, err:because "listing the interfaces"
-  end
-  self.watch = loop.watch(descriptor:fd(), function() receive(self) end)
-  self.watch:on "r"
-  return self
+  if listed then return self end
+  stop_listening(self)
+  return nil, err:because "listing the interfaces"
 end
 
 --- Calls back for every event, in order, from the loop: work that waits goes into a task.
@@ -129,11 +152,8 @@ function interfaces:subscribe(listener)
 end
 
 function interfaces:close()
-  if self.closed then return end
-  self.closed = true
-  self.watch:close()
+  stop_listening(self)
   if self.again then self.again:close() end
-  self.descriptor:close()
 end
 
 return interfaces

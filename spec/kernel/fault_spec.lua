@@ -1,7 +1,9 @@
 -- What is left of a load or an unload when a call fails in its midst, or is the last.
 local chain_support = require "spec.support.chain"
 local probe = require "spec.support.probe"
+local process = require "spec.support.process"
 local programs = require "spec.support.fault_programs"
+local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
 
 local has_priority <const> = { xdp = true, tc = true, tcx = true }
@@ -56,4 +58,27 @@ describe("with the engine freplace and a fault in it,", function()
   end
   walk.declare(_ENV, operations, {
     config = 'return { interfaces = { ["*"] = { engine = "freplace", libxdp = "never" } } }' })
+end)
+
+describe("a daemon that has failed to hear of an interface", function()
+  local self
+
+  setup(function() self = walk.start() end)
+  teardown(function() self:close() end)
+
+  it("hears of it later, and of others", function()
+    local near <const> = self.pair.near
+    local wanted <const>, object <const> = programs.of("xdp", 10)
+    wanted.label, wanted.object, wanted.attach.iface = "late", object, "late*"
+    assert(rpc.apply(self.served, "late.lua", { wanted }))
+    self.faults:arm("fail", { at = 1, only = "recvfrom", daemon = self.served.pid })
+    for count = 1, 2 do
+      near:check { "ip", "link", "add", "late" .. count, "type", "veth", "peer", "name",
+        "peer" .. count }
+      assert(process.eventually(function() return #self:listed() == count end), count)
+    end
+    assert.is_true(self.faults:disarm().fired)
+    for count = 1, 2 do near:check { "ip", "link", "del", "late" .. count } end
+    assert(process.eventually(function() return #self:listed() == 0 end))
+  end)
 end)
