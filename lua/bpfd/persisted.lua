@@ -153,12 +153,12 @@ end
 function persisted.waits(store, number) return persisted.row(store, number) ~= nil end
 
 --- Those that run.
----@return { number: integer?, id: integer, type: string, takes_place_of: string? }[]
+---@return { number: integer?, id: integer, type: string, map_owner_id: integer? }[]
 function persisted.running(store)
   local rows = {}
-  for row in store:statement [[SELECT id, type, json_extract(note, '$.persisted') AS number,
-      json_extract(note, '$.takes_place_of') AS takes_place_of
-      FROM programs WHERE persist AND declared_by IS NULL ORDER BY number]]:rows() do
+  for row in store:statement [[SELECT id, type, map_owner_id,
+      json_extract(note, '$.persisted') AS number FROM programs
+      WHERE persist AND declared_by IS NULL ORDER BY number]]:rows() do
     rows[#rows + 1] = row
   end
   return rows
@@ -239,14 +239,36 @@ function persisted.number_of_departed(store, id)
   return row and row.number
 end
 
+-- It runs, and the owner of its maps does not: who is yet to be loaded of those that share them,
+-- the owner included, shares those that are there.
+local function share_without_owner(store, row, map_owner_id)
+  local id, number, label = persisted.find_owner(store, row.owner)
+  if id or label then return end
+  local there <const> = ("id:%d:%s"):format(map_owner_id, store.boot_id)
+  local function share(where, ...)
+    assert(store:statement("UPDATE persisted SET owner = ? WHERE " .. where):run(there, ...))
+  end
+  share("owner = ?", row.owner)
+  local owner <const> = number and persisted.row(store, number)
+  if not owner then return end
+  share("number = ? AND owner IS NULL", number)
+  share("owner = ?", ("number:%d"):format(number))
+  share("owner = ?", ("id:%d:%s"):format(owner.old_id, owner.boot_id))
+end
+
 --- What a daemon or a job that was killed has loaded again without writing it down; inside
 --- `index.write`.
 function persisted.drop_loaded(store)
   local running = {}
   for _, row in ipairs(persisted.running(store)) do running[row.number or false] = row end
-  for _, row in ipairs(persisted.waiting(store)) do
-    local runs <const> = running[row.number]
-    if runs then persisted.is_loaded(store, row, runs.takes_place_of) end
+  for _, waiting in ipairs(persisted.waiting(store)) do
+    local runs <const> = running[waiting.number]
+    if runs then
+      local row <const> = persisted.row(store, waiting.number)
+      local shares <const> = row.owner and runs.map_owner_id
+      if shares then share_without_owner(store, row, runs.map_owner_id) end
+      persisted.is_loaded(store, row, not shares and row.owner or nil)
+    end
   end
 end
 

@@ -210,9 +210,9 @@ local function drop_last_maps(program, kept_ids)
   if program.last_maps then bpf.pin.remove_tree(program.last_maps) end
 end
 
-local function drop(dirs, program, kept_ids)
+local function drop(dirs, program, kept_ids, shared)
   tree.remove_program(dirs, program.id)
-  if program.maps then bpf.pin.remove_tree(program.maps) end
+  if program.maps and not shared[program.id] then bpf.pin.remove_tree(program.maps) end
   drop_last_maps(program, kept_ids)
 end
 
@@ -229,10 +229,13 @@ function reconcile_job.settle(dirs, pid, plan, known)
   local programs <const> = in_hands(dirs, pid, plan)
   local result = { kept = {}, gone = {},
     chains = look_at_touched(dirs, programs, plan, known, home) }
-  local kept_ids, replaced = {}, {}
+  local kept_ids, replaced, shared = {}, {}, {}
   for _, program in ipairs(programs) do
-    kept_ids[program.id] = is_in_force(dirs, result.chains, program)
-    add_replaced(replaced, program.note, kept_ids[program.id])
+    local runs <const> = is_in_force(dirs, result.chains, program)
+    kept_ids[program.id] = runs
+    add_replaced(replaced, program.note, runs)
+    local owner <const> = runs and program.note and program.note.map_owner_id
+    if owner then shared[owner] = true end
   end
   for _, program in ipairs(programs) do
     if replaced[program.id] and not program.hook then kept_ids[program.id] = nil end
@@ -244,7 +247,7 @@ function reconcile_job.settle(dirs, pid, plan, known)
       table.insert(result.kept, { id = program.id, hook = program.hook, is_new = program.is_new })
     else
       table.insert(result.gone, program.id)
-      drop(dirs, program, kept_ids)
+      drop(dirs, program, kept_ids, shared)
       emptied[program.hook or false] = true
     end
   end

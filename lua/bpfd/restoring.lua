@@ -87,7 +87,7 @@ local function share_maps(self, rows, additions)
       local id, number = persisted.find_owner(store, row.owner)
       new.note.map_owner_id, new.owner = id, of_number[number] or heirs[row.owner]
       if not id and not new.owner then
-        heirs[row.owner], new.note.takes_place_of = new, row.owner
+        heirs[row.owner], new.takes_place_of = new, row.owner
       end
     end
   end
@@ -116,7 +116,7 @@ end
 local function write_down(self, rows, additions)
   return function()
     for at, row in ipairs(rows) do
-      persisted.is_loaded(self.daemon.store, row, additions[at].note.takes_place_of)
+      persisted.is_loaded(self.daemon.store, row, additions[at].takes_place_of)
     end
   end
 end

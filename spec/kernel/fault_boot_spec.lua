@@ -1,5 +1,6 @@
 -- What is left of a load with --persist, of its end, and of the start that loads it again after a
 -- reboot, when a call fails in its midst, or is the last.
+local core = require "bpf.core"
 local fault_start = require "spec.support.fault_start"
 local process = require "spec.support.process"
 local programs = require "spec.support.fault_programs"
@@ -108,20 +109,26 @@ describe("a start after a reboot", function()
   setup(function() self = walk.start() end)
   teardown(function() self:close() end)
 
-  -- The chains of several hooks that are loaded by one change come one after the other.
-  local function die_between_hooks()
+  -- Calls of a change of several hooks, which come one after the other: chains are attached before
+  -- those that are there are swapped.
+  local SECOND_ATTACH <const> = { at = 2, only = "bpf 28" } -- BPF_LINK_CREATE
+  local SWAP <const> = { at = 1, only = "bpf 29" }          -- BPF_LINK_UPDATE
+
+  local function die_in_it(mode, call)
     end_boot(self)
-    self.faults:arm("kill_caller", { at = 2, only = "bpf 28" }) -- BPF_LINK_CREATE
-    assert(start(self))
+    self.faults:arm(mode, call)
+    local good <const> = start(self)
     assert.is_true(self.faults:disarm().fired)
+    if mode == "kill_daemon" then assert(start(self)) else assert(good) end
   end
 
-  -- Of each that runs, what it has and whether it has maps of its own.
+  -- Of each that runs, what it is and how many use its maps, which are to be seen.
   local function running()
     local words = {}
     for at, program in ipairs(self:listed()) do
-      local owner <const> = self:call("program.get", { id = program.id }).map_owner_id
-      words[at] = program.type .. (owner and " shares maps" or "")
+      local all <const> = self:call("program.get", { id = program.id })
+      assert.is_true(core.system.exists(all.map_pin_path .. "/hits"))
+      words[at] = ("%s %d"):format(program.type, #all.map_used_by)
     end
     table.sort(words)
     rpc.unload_all(self.served)
@@ -131,15 +138,27 @@ describe("a start after a reboot", function()
   it("loads nothing twice whose job died between two hooks", function()
     local owner <const> = assert(load_xdp(self))
     assert(load(self, "tc", 10, owner.id))
-    die_between_hooks()
-    assert.same({ "tc shares maps", "xdp" }, running())
+    die_in_it("kill_caller", SECOND_ATTACH)
+    assert.same({ "tc 2", "xdp 2" }, running())
   end)
 
   it("shares maps likewise where their owner is gone", function()
     local owner <const> = assert(self:load(programs.of("xdp", 40)))
     assert(load(self, "xdp", 50, owner.id))
     assert(load(self, "tc", 10, owner.id))
-    die_between_hooks()
-    assert.same({ "tc shares maps", "xdp" }, running())
+    die_in_it("kill_caller", SECOND_ATTACH)
+    assert.same({ "tc 2", "xdp 2" }, running())
   end)
+
+  for who, mode in pairs { job = "kill_caller", daemon = "kill_daemon" } do
+    it("shares maps whose owner was to come when the " .. who .. " died", function()
+      assert(rpc.apply(self.served, HAND, { entry_by_hand() }))
+      local owner <const> = assert(load_xdp(self))
+      assert(load(self, "tc", 10, owner.id))
+      assert(load(self, "tc", 20, owner.id))
+      die_in_it(mode, SWAP)
+      assert.same({ "tc 3", "tc 3", "xdp 1", "xdp 3" }, running())
+      assert(rpc.apply(self.served, HAND, {}))
+    end)
+  end
 end)
