@@ -152,19 +152,41 @@ local function remember(daemon, request, plan, outcome)
   return outcome
 end
 
-local function has_happened(daemon, plan, settled)
-  if #settled.added < #plan.add then return false end
-  for _, member in ipairs(plan.drop) do
-    if daemon.store:program(member.id) then return false end
-  end
-  for _, member in ipairs(plan.keep) do
-    local row = daemon.store:program(member.id)
-    if not row or row.note.attach.priority ~= member.note.attach.priority then return false end
-  end
-  return true
+local function has_priority(daemon, member)
+  local row <const> = daemon.store:program(member.id)
+  return row ~= nil and row.note.attach.priority == member.note.attach.priority
 end
 
-local function run(daemon, request, plan)
+-- Of a change that has happened, those that have yet to leave: programs with links of their own do
+-- when nothing can be refused any more. Nil where it has not happened, or not on every hook.
+local function yet_to_leave(daemon, plan, settled)
+  local left, happened = {}, #plan.add > 0
+  if #settled.added < #plan.add then return nil end
+  for _, member in ipairs(plan.keep) do
+    if not has_priority(daemon, member) then return nil end
+    happened = happened or member.moves
+  end
+  for _, member in ipairs(plan.drop) do
+    local runs <const> = daemon.store:program(member.id) ~= nil
+    if runs and member.hook_name then return nil end
+    if runs then table.insert(left, member) end
+    happened = happened or not runs
+  end
+  return (happened or #left == 0) and left or nil
+end
+
+local run ---@type fun(daemon: table, request: table, plan: table): table?, bpf.error?
+
+-- The rest of a change whose job has died behind the last hook.
+local function let_leave(daemon, request, plan, left)
+  if #left == 0 then return true end
+  request.cancelled = nil
+  return run(daemon, request, { add = {}, drop = left, keep = {}, attach = {}, dirs = plan.dirs,
+    group = plan.group, is_fact = true })
+end
+
+function run(daemon, request, plan)
+  for _, member in ipairs(plan.keep) do member.moves = not has_priority(daemon, member) end
   add_directories(daemon, plan.drop, plan.add)
   mend_hooks(daemon, plan)
   local answer <const> = not plan.is_fact and consult.about(daemon, request, plan) or nil
@@ -172,7 +194,8 @@ local function run(daemon, request, plan)
   if outcome then return remember(daemon, request, plan, outcome) end
   if not died then return nil, err end
   local settled = reconcile.settle(daemon, died, plan)
-  if not settled or not has_happened(daemon, plan, settled) then return nil, err end
+  local left <const> = settled and yet_to_leave(daemon, plan, settled)
+  if not left or not let_leave(daemon, request, plan, left) then return nil, err end
   local function write()
     if plan.before then plan.before() end
     if plan.also then plan.also() end

@@ -87,3 +87,24 @@ describe("with the engine freplace and a fault in it,", function()
   walk.declare(_ENV, some, {
     config = 'return { interfaces = { ["*"] = { engine = "freplace", libxdp = "never" } } }' })
 end)
+
+describe("a change that fails when it takes something out of force", function()
+  local self
+
+  setup(function() self = walk.start() end)
+  teardown(function() self:close() end)
+
+  it("has happened to all of it, or to nothing", function()
+    local at = 0
+    repeat
+      at = at + 1
+      assert(apply(self, everywhere))
+      self.faults:arm("fail", { at = at, only = "bpf 34", daemon = self.served.pid }) -- LINK_DETACH
+      local done <const> = apply(self, {})
+      local fired <const> = self.faults:disarm().fired
+      assert.equal(done and 0 or #everywhere, #self:listed(), at)
+      take_away(self)
+    until not fired
+    assert.is_true(at > 3)
+  end)
+end)
