@@ -8,9 +8,10 @@
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "core/transfer.h"
+#include "core/url.h"
 
 #define TRANSFER_HANDLE "bpf.transfer"
-#define ADDRESS		"bpf.transfer.address"
+#define URL_PARTS	"bpf.transfer.url"
 #define HEADERS_AT_MOST 32
 
 struct transfer_handle {
@@ -222,9 +223,9 @@ static int perform(lua_State *L)
 	return push_answer(L, &answer);
 }
 
-static int free_address(lua_State *L)
+static int free_parts(lua_State *L)
 {
-	transfer_free_address(luaL_checkudata(L, 1, ADDRESS));
+	url_free(luaL_checkudata(L, 1, URL_PARTS));
 	return 0;
 }
 
@@ -239,22 +240,22 @@ static int resolve(lua_State *L)
 {
 	const char *base = luaL_optstring(L, 1, NULL);
 	const char *text = luaL_checkstring(L, 2);
-	struct transfer_address *address = lua_newuserdatauv(L, sizeof(*address), 0);
+	struct url_parts *parts = lua_newuserdatauv(L, sizeof(*parts), 0);
 	int err;
 
-	memset(address, 0, sizeof(*address));
-	luaL_setmetatable(L, ADDRESS);
+	memset(parts, 0, sizeof(*parts));
+	luaL_setmetatable(L, URL_PARTS);
 	lua_toclose(L, -1);
-	err = transfer_resolve(base, text, address);
+	err = url_resolve(base, text, parts);
 	if (err == -EINVAL)
 		return push_error(L, err, NULL, "%s is no address", text);
 	if (err)
 		return push_missing_library(L, err);
 	lua_createtable(L, 0, 4);
-	set_text(L, "url", address->url);
-	set_text(L, "scheme", address->scheme);
-	set_text(L, "host", address->host);
-	set_text(L, "port", address->port);
+	set_text(L, "url", parts->url);
+	set_text(L, "scheme", parts->scheme);
+	set_text(L, "host", parts->host);
+	set_text(L, "port", parts->port);
 	return 1;
 }
 
@@ -276,9 +277,9 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
-static const luaL_Reg address_methods[] = {
-    {"__close", free_address},
-    {"__gc", free_address},
+static const luaL_Reg parts_methods[] = {
+    {"__close", free_parts},
+    {"__gc", free_parts},
     {NULL, NULL},
 };
 
@@ -291,8 +292,8 @@ static const luaL_Reg functions[] = {
 
 int open_transfer(lua_State *L)
 {
-	luaL_newmetatable(L, ADDRESS);
-	luaL_setfuncs(L, address_methods, 0);
+	luaL_newmetatable(L, URL_PARTS);
+	luaL_setfuncs(L, parts_methods, 0);
 	luaL_newmetatable(L, TRANSFER_HANDLE);
 	luaL_setfuncs(L, methods, 0);
 	lua_pushvalue(L, -1);

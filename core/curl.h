@@ -1,4 +1,4 @@
-/* libcurl's functions, found at run time. Only core/transfer.c includes this. */
+/* libcurl's functions, found at run time. Only core/transfer.c and core/url.c include this. */
 #ifndef CORE_CURL_H
 #define CORE_CURL_H
 
@@ -30,5 +30,8 @@
 struct curl_library {
 	CURL_FUNCTIONS(LIBRARY_MEMBER)
 };
+
+/* Opens it at the first call; NULL where there is none. */
+const struct curl_library *curl_open(void);
 
 #endif

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "core/curl.h"
-#include "core/shared_library.h"
 #include "core/transfer.h"
 
 #define STALL_BYTES   1024
@@ -14,7 +13,7 @@
 #define ERROR_LIMIT   (64 * 1024) /* of the body of an answer that is none of what was asked for */
 #define BUFFER_SIZE   (256 * 1024L)
 
-static struct curl_library curl;
+static const struct curl_library *curl; /* of the transfers that are open */
 
 struct bytes {
 	char *data;
@@ -32,23 +31,6 @@ struct transfer {
 	uint64_t window_bytes;
 	uint64_t window_ms;
 };
-
-static int open_library(void)
-{
-	static const char *const names[] = {"libcurl.so.4", "libcurl-gnutls.so.4", NULL};
-	static const char *const functions[] = {CURL_FUNCTIONS(LIBRARY_NAME) NULL};
-	struct curl_library found;
-	int err;
-
-	if (curl.curl_easy_init)
-		return 0;
-	err = shared_library_open(names, functions, &found);
-	if (!err && found.curl_global_init(CURL_GLOBAL_DEFAULT))
-		err = -ENOSYS;
-	if (!err)
-		curl = found;
-	return err;
-}
 
 static uint64_t now_ms(void)
 {
@@ -118,7 +100,7 @@ static long status_of(struct transfer *self)
 {
 	long status = 0;
 
-	curl.curl_easy_getinfo(self->handle, CURLINFO_RESPONSE_CODE, &status);
+	curl->curl_easy_getinfo(self->handle, CURLINFO_RESPONSE_CODE, &status);
 	return status;
 }
 
@@ -236,14 +218,14 @@ static int watch(void *context, curl_off_t down_total, curl_off_t down, curl_off
 int transfer_open(struct transfer **transfer)
 {
 	struct transfer *self;
-	int err = open_library();
 
-	if (err)
-		return err;
+	curl = curl_open();
+	if (!curl)
+		return -ENOSYS;
 	self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
-	self->handle = curl.curl_easy_init();
+	self->handle = curl->curl_easy_init();
 	if (!self->handle) {
 		free(self);
 		return -ENOMEM;
@@ -256,13 +238,13 @@ void transfer_close(struct transfer *self)
 {
 	if (!self)
 		return;
-	curl.curl_easy_cleanup(self->handle);
+	curl->curl_easy_cleanup(self->handle);
 	free(self->headers.data);
 	free(self->body.data);
 	free(self);
 }
 
-#define SET(option, value) curl.curl_easy_setopt(self->handle, option, value)
+#define SET(option, value) curl->curl_easy_setopt(self->handle, option, value)
 
 static void set_safety(struct transfer *self, const struct transfer_request *request)
 {
@@ -319,9 +301,9 @@ static int set_headers(struct transfer *self, const struct transfer_request *req
 		       struct curl_slist **list)
 {
 	/* nobody shall wait for a 100-continue that never comes */
-	*list = curl.curl_slist_append(NULL, "Expect:");
+	*list = curl->curl_slist_append(NULL, "Expect:");
 	for (size_t i = 0; *list && i < request->header_count; i++) {
-		struct curl_slist *longer = curl.curl_slist_append(*list, request->headers[i]);
+		struct curl_slist *longer = curl->curl_slist_append(*list, request->headers[i]);
 
 		if (!longer)
 			return -ENOMEM;
@@ -337,7 +319,7 @@ static int connecting_failed(struct transfer *self)
 {
 	long code = 0;
 
-	curl.curl_easy_getinfo(self->handle, CURLINFO_OS_ERRNO, &code);
+	curl->curl_easy_getinfo(self->handle, CURLINFO_OS_ERRNO, &code);
 	return code > 0 ? (int)-code : -ECONNREFUSED;
 }
 
@@ -383,7 +365,7 @@ static void begin(struct transfer *self, const struct transfer_request *request)
 	self->received = 0;
 	self->window_bytes = 0;
 	self->window_ms = now_ms();
-	curl.curl_easy_reset(self->handle);
+	curl->curl_easy_reset(self->handle);
 }
 
 int transfer_perform(struct transfer *self, const struct transfer_request *request,
@@ -402,15 +384,15 @@ int transfer_perform(struct transfer *self, const struct transfer_request *reque
 	SET(CURLOPT_ERRORBUFFER, words);
 	err = set_headers(self, request, &headers);
 	if (!err) {
-		code = curl.curl_easy_perform(self->handle);
+		code = curl->curl_easy_perform(self->handle);
 		err = self->cut ? 0 : errno_of(self, code);
 		if (err && !self->err)
 			snprintf(message, TRANSFER_MESSAGE, "%s",
-				 words[0] ? words : curl.curl_easy_strerror(code));
+				 words[0] ? words : curl->curl_easy_strerror(code));
 	}
 	SET(CURLOPT_ERRORBUFFER, NULL);
 	SET(CURLOPT_HTTPHEADER, NULL);
-	curl.curl_slist_free_all(headers);
+	curl->curl_slist_free_all(headers);
 	answer->status = status_of(self);
 	answer->headers = self->headers.data;
 	answer->headers_size = self->headers.size;
@@ -418,41 +400,4 @@ int transfer_perform(struct transfer *self, const struct transfer_request *reque
 	answer->body_size = self->body.size;
 	self->request = NULL;
 	return err;
-}
-
-int transfer_resolve(const char *base, const char *text, struct transfer_address *address)
-{
-	int err = open_library();
-	CURLU *url;
-
-	memset(address, 0, sizeof(*address));
-	if (err)
-		return err;
-	url = curl.curl_url();
-	if (!url)
-		return -ENOMEM;
-	if ((base && curl.curl_url_set(url, CURLUPART_URL, base, 0)) ||
-	    curl.curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) ||
-	    curl.curl_url_get(url, CURLUPART_URL, &address->url, 0) ||
-	    curl.curl_url_get(url, CURLUPART_SCHEME, &address->scheme, 0)) {
-		err = -EINVAL;
-	} else {
-		curl.curl_url_get(url, CURLUPART_HOST, &address->host, 0);
-		curl.curl_url_get(url, CURLUPART_PORT, &address->port, CURLU_DEFAULT_PORT);
-	}
-	curl.curl_url_cleanup(url);
-	if (err)
-		transfer_free_address(address);
-	return err;
-}
-
-void transfer_free_address(struct transfer_address *address)
-{
-	if (!curl.curl_free) /* without the library there are no addresses */
-		return;
-	curl.curl_free(address->url);
-	curl.curl_free(address->scheme);
-	curl.curl_free(address->host);
-	curl.curl_free(address->port);
-	memset(address, 0, sizeof(*address));
 }

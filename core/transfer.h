@@ -62,13 +62,4 @@ void transfer_close(struct transfer *transfer);
 int transfer_perform(struct transfer *transfer, const struct transfer_request *request,
 		     struct transfer_answer *answer, char message[TRANSFER_MESSAGE]);
 
-struct transfer_address {
-	char *url, *scheme;
-	char *host, *port; /* NULL where it has none; port: the scheme's own if none is named */
-};
-
-/* An absolute address, or one relative to base (NULL: none). -EINVAL if it is none; -ENOSYS. */
-int transfer_resolve(const char *base, const char *text, struct transfer_address *address);
-void transfer_free_address(struct transfer_address *address);
-
 #endif
