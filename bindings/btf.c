@@ -4,6 +4,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/btf.h"
 
 struct btf_handle {
@@ -80,12 +81,6 @@ static int open_bytes(lua_State *L)
 	if (err)
 		return push_error(L, err, NULL, "that is no BTF, or damaged");
 	return 1;
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
 }
 
 static void set_true(lua_State *L, const char *key, bool value)

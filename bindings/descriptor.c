@@ -3,6 +3,7 @@
 
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
+#include "bindings/table.h"
 
 static struct descriptor_handle *check(lua_State *L)
 {
@@ -51,12 +52,8 @@ struct descriptor_handle *new_descriptor(lua_State *L)
 	struct descriptor_handle *self = lua_newuserdatauv(L, sizeof(*self), 0);
 
 	self->fd = -1;
-	if (luaL_newmetatable(L, DESCRIPTOR_HANDLE)) {
-		luaL_setfuncs(L, methods, 0);
-		lua_pushvalue(L, -1);
-		lua_setfield(L, -2, "__index");
-	}
-	lua_setmetatable(L, -2);
+	define_methods(L, DESCRIPTOR_HANDLE, methods);
+	luaL_setmetatable(L, DESCRIPTOR_HANDLE);
 	return self;
 }
 

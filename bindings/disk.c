@@ -6,14 +6,6 @@
 #include "bindings/namespaces.h"
 #include "core/disk.h"
 
-static int answer(lua_State *L, int err, const char *doing, const char *path)
-{
-	if (err)
-		return push_errno(L, err, "cannot %s %s", doing, path);
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
 /* create(path) -> descriptor of a file that was not there before */
 static int create(lua_State *L)
 {
@@ -30,7 +22,8 @@ static int create(lua_State *L)
 /* sync(descriptor) -> true */
 static int sync_file(lua_State *L)
 {
-	return answer(L, disk_sync(check_descriptor_number(L, 1)), "write", "a file to the disk");
+	return push_done(L, disk_sync(check_descriptor_number(L, 1)), "write",
+			 "a file to the disk");
 }
 
 /* sync_directory(path) -> true */
@@ -38,7 +31,7 @@ static int sync_directory(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 
-	return answer(L, disk_sync_directory(path), "write to the disk", path);
+	return push_done(L, disk_sync_directory(path), "write to the disk", path);
 }
 
 /* copy(from, to) -> true, after the last byte */
@@ -46,7 +39,7 @@ static int copy(lua_State *L)
 {
 	int from = check_descriptor_number(L, 1), to = check_descriptor_number(L, 2);
 
-	return answer(L, disk_copy(from, to), "copy", "a file");
+	return push_done(L, disk_copy(from, to), "copy", "a file");
 }
 
 /* touch(path) -> true */
@@ -54,13 +47,13 @@ static int touch(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 
-	return answer(L, disk_touch(path), "touch", path);
+	return push_done(L, disk_touch(path), "touch", path);
 }
 
 /* empty(descriptor) -> true */
 static int empty(lua_State *L)
 {
-	return answer(L, disk_empty(check_descriptor_number(L, 1)), "empty", "a file");
+	return push_done(L, disk_empty(check_descriptor_number(L, 1)), "empty", "a file");
 }
 
 /* changed_at(path) -> nanoseconds */

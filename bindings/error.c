@@ -97,6 +97,14 @@ int push_errno(lua_State *L, int err, const char *format, ...)
 	return finish(L, err, NULL);
 }
 
+int push_done(lua_State *L, int err, const char *doing, const char *path)
+{
+	if (err)
+		return push_errno(L, err, "cannot %s %s", doing, path);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 int push_diagnostic(lua_State *L, int err, struct diagnostic *why, const char *format, ...)
 {
 	char message[1024], buffer[128];

@@ -1,4 +1,5 @@
 /* What all handles share: an index that knows methods and facts, and closing once. */
+#include <errno.h>
 #include <unistd.h>
 
 #include "bindings/handle.h"
@@ -44,6 +45,36 @@ void close_descriptor(int *fd)
 	*fd = -1;
 	if (open >= 0)
 		close(open);
+}
+
+int take_id(lua_State *L, int *place, int fd, const char *kind, __u32 id)
+{
+	if (fd == -ENOENT)
+		return push_error(L, fd, NULL, "there is no %s with id %u", kind, id);
+	if (fd < 0)
+		return push_errno(L, fd, "cannot open %s %u", kind, id);
+	*place = fd;
+	return 1;
+}
+
+int take_pin(lua_State *L, int *place, int fd, const char *kind, const char *path)
+{
+	if (fd == -EMEDIUMTYPE)
+		return push_error(L, fd, NULL, "%s is no pinned %s", path, kind);
+	if (fd < 0)
+		return push_errno(L, fd, "cannot open %s", path);
+	*place = fd;
+	return 1;
+}
+
+int push_next_id(lua_State *L, int err, __u32 id, const char *kind)
+{
+	if (err == -ENOENT)
+		return 0;
+	if (err)
+		return push_errno(L, err, "cannot list the kernel's %ss", kind);
+	lua_pushinteger(L, id);
+	return 1;
 }
 
 static int collect_diagnostic(lua_State *L)

@@ -90,6 +90,20 @@ int push_error(lua_State *L, int err, const char *log, const char *format, ...)
 int push_errno(lua_State *L, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* true for 0; for -errno as push_errno, of "cannot DOING PATH". */
+int push_done(lua_State *L, int err, const char *doing, const char *path);
+
+/*
+ * What programs, maps and links have in common. `fd` is what opening by id or path has given, or
+ * -errno; it becomes *place, that of the handle on the stack's top, which is the result. `kind` is
+ * the word for messages.
+ */
+int take_id(lua_State *L, int *place, int fd, const char *kind, __u32 id);
+int take_pin(lua_State *L, int *place, int fd, const char *kind, const char *path);
+
+/* The id that the kernel has told; nothing after the last. */
+int push_next_id(lua_State *L, int err, __u32 id, const char *kind);
+
 /* A diagnostic that collection frees, left on the stack. */
 struct diagnostic *new_diagnostic(lua_State *L);
 

@@ -5,6 +5,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/layer.h"
 
 #define READER "bpf.layer.reader"
@@ -31,12 +32,6 @@ static int close_reader(lua_State *L)
 	layer_close(*reader);
 	*reader = NULL;
 	return 0;
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
 }
 
 static uint64_t limit(lua_State *L, const char *key)
@@ -129,12 +124,13 @@ static const luaL_Reg functions[] = {
 
 int open_layer(lua_State *L)
 {
-	luaL_newmetatable(L, READER);
-	lua_pushcfunction(L, close_reader);
-	lua_setfield(L, -2, "__close");
-	lua_pushcfunction(L, close_reader);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	static const luaL_Reg reader_methods[] = {
+	    {"__close", close_reader},
+	    {"__gc", close_reader},
+	    {NULL, NULL},
+	};
+
+	define_methods(L, READER, reader_methods);
 	luaL_newlib(L, functions);
 	return 1;
 }

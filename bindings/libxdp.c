@@ -3,17 +3,12 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/chain/libxdp.h"
 
 #define LOCK_HANDLE "bpf.libxdp.lock"
 
 static const char *const modes[] = {"auto", "native", "generic", NULL};
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
 
 /* read(program) -> { version =, device_bound =, { mask =, priority =, flags = } ... };
  * nothing for a program that is no dispatcher */

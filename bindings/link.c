@@ -6,6 +6,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/code.h"
 #include "core/link.h"
 #include "core/pin.h"
@@ -204,13 +205,8 @@ static int open_id(lua_State *L)
 	struct link_handle *self = new_link(L);
 	int fd = link__open_id(id);
 
-	if (fd == -ENOENT)
-		return push_error(L, fd, NULL, "there is no link with id %u", id);
-	if (fd < 0)
-		return push_errno(L, fd, "cannot open link %u", id);
-	self->fd = fd;
 	self->pinned = true;
-	return 1;
+	return take_id(L, &self->fd, fd, "link", id);
 }
 
 /* open_pin(path) -> link */
@@ -220,13 +216,8 @@ static int open_pinned(lua_State *L)
 	struct link_handle *self = new_link(L);
 	int fd = pin__open(path, BPF_KIND_LINK, 0);
 
-	if (fd == -EMEDIUMTYPE)
-		return push_error(L, fd, NULL, "%s is no pinned link", path);
-	if (fd < 0)
-		return push_errno(L, fd, "cannot open %s", path);
-	self->fd = fd;
 	self->pinned = true;
-	return 1;
+	return take_pin(L, &self->fd, fd, "link", path);
 }
 
 /* next_id(id) -> id; nothing after the last. 0 comes before the first. */
@@ -235,18 +226,7 @@ static int next_id(lua_State *L)
 	__u32 id = check_u32(L, 1);
 	int err = link__next_id(&id);
 
-	if (err == -ENOENT)
-		return 0;
-	if (err)
-		return push_errno(L, err, "cannot list the kernel's links");
-	lua_pushinteger(L, id);
-	return 1;
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
+	return push_next_id(L, err, id, "link");
 }
 
 static void set_interface(lua_State *L, const struct link_info *info)

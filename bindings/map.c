@@ -7,6 +7,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/pin.h"
 
 #define WALK "bpf.map.walk"
@@ -106,12 +107,7 @@ static int open_id(lua_State *L)
 	struct map_handle *self = new_map(L);
 	int fd = map__open_id(id, flags);
 
-	if (fd == -ENOENT)
-		return push_error(L, fd, NULL, "there is no map with id %u", id);
-	if (fd < 0)
-		return push_errno(L, fd, "cannot open map %u", id);
-	self->fd = fd;
-	return 1;
+	return take_id(L, &self->fd, fd, "map", id);
 }
 
 /* open_pin(path [, "r" | "rw"]) -> map */
@@ -122,12 +118,7 @@ static int open_pinned(lua_State *L)
 	struct map_handle *self = new_map(L);
 	int fd = pin__open(path, BPF_KIND_MAP, flags);
 
-	if (fd == -EMEDIUMTYPE)
-		return push_error(L, fd, NULL, "%s is no pinned map", path);
-	if (fd < 0)
-		return push_errno(L, fd, "cannot open %s", path);
-	self->fd = fd;
-	return 1;
+	return take_pin(L, &self->fd, fd, "map", path);
 }
 
 /* adopt(descriptor) -> map, which owns what the descriptor named from now on */
@@ -148,12 +139,7 @@ static int next_id(lua_State *L)
 	__u32 id = check_u32(L, 1);
 	int err = map__next_id(&id);
 
-	if (err == -ENOENT)
-		return 0;
-	if (err)
-		return push_errno(L, err, "cannot list the kernel's maps");
-	lua_pushinteger(L, id);
-	return 1;
+	return push_next_id(L, err, id, "map");
 }
 
 /* blob(bytes, name) -> map */
@@ -202,12 +188,6 @@ static int read_blob(lua_State *L)
 	free(*bytes);
 	*bytes = NULL;
 	return 1;
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
 }
 
 /* info(map) -> table */

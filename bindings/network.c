@@ -7,6 +7,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/interface_watch.h"
 #include "core/network.h"
 #include "core/traffic_control.h"
@@ -34,24 +35,6 @@ static void **new_list(lua_State *L)
 	}
 	lua_setmetatable(L, -2);
 	return list;
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void set_boolean(lua_State *L, const char *key, bool value)
-{
-	lua_pushboolean(L, value);
-	lua_setfield(L, -2, key);
 }
 
 static bool check_is_egress(lua_State *L, int index)

@@ -5,6 +5,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/helper.h"
 
 struct object *check_object(lua_State *L, int index)
@@ -23,18 +24,6 @@ static int close_object(lua_State *L)
 	self->object = NULL;
 	object__close(object);
 	return 0;
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
 }
 
 /* programs.NAME: handles that are closed until the object is loaded, with facts. */

@@ -7,21 +7,13 @@
 #include "bindings/namespaces.h"
 #include "core/pin.h"
 
-static int answer(lua_State *L, int err, const char *doing, const char *path)
-{
-	if (err)
-		return push_errno(L, err, "cannot %s %s", doing, path);
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
 /* mount_bpffs(directory, mode) -> true, also where one is mounted */
 static int mount_bpffs(lua_State *L)
 {
 	const char *directory = luaL_checkstring(L, 1);
 	mode_t mode = (mode_t)luaL_checkinteger(L, 2);
 
-	return answer(L, bpffs__mount(directory, mode), "mount a bpffs at", directory);
+	return push_done(L, bpffs__mount(directory, mode), "mount a bpffs at", directory);
 }
 
 /* unmount(directory) -> true */
@@ -29,7 +21,7 @@ static int unmount(lua_State *L)
 {
 	const char *directory = luaL_checkstring(L, 1);
 
-	return answer(L, bpffs__unmount(directory), "unmount", directory);
+	return push_done(L, bpffs__unmount(directory), "unmount", directory);
 }
 
 /* is_bpffs(directory) -> boolean */
@@ -50,7 +42,7 @@ static int make_directory(lua_State *L)
 	const char *path = luaL_checkstring(L, 1);
 	mode_t mode = (mode_t)luaL_checkinteger(L, 2);
 
-	return answer(L, pin__make_directory(path, mode), "make directory", path);
+	return push_done(L, pin__make_directory(path, mode), "make directory", path);
 }
 
 /* rename(from, to) -> true; never over something */
@@ -70,7 +62,7 @@ static int unlink_path(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 
-	return answer(L, pin__remove(path), "remove", path);
+	return push_done(L, pin__remove(path), "remove", path);
 }
 
 /* remove_tree(path) -> true, also where nothing is */
@@ -78,7 +70,7 @@ static int remove_tree(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 
-	return answer(L, pin__remove_tree(path), "remove", path);
+	return push_done(L, pin__remove_tree(path), "remove", path);
 }
 
 static int close_stream(lua_State *L)

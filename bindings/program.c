@@ -5,6 +5,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/pin.h"
 #include "core/program.h"
 
@@ -68,12 +69,7 @@ static int open_id(lua_State *L)
 	struct program_handle *self = new_program(L);
 	int fd = program__open_id(id);
 
-	if (fd == -ENOENT)
-		return push_error(L, fd, NULL, "there is no program with id %u", id);
-	if (fd < 0)
-		return push_errno(L, fd, "cannot open program %u", id);
-	self->fd = fd;
-	return 1;
+	return take_id(L, &self->fd, fd, "program", id);
 }
 
 /* open_pin(path) -> program */
@@ -83,12 +79,7 @@ static int open_pinned(lua_State *L)
 	struct program_handle *self = new_program(L);
 	int fd = pin__open(path, BPF_KIND_PROGRAM, 0);
 
-	if (fd == -EMEDIUMTYPE)
-		return push_error(L, fd, NULL, "%s is no pinned program", path);
-	if (fd < 0)
-		return push_errno(L, fd, "cannot open %s", path);
-	self->fd = fd;
-	return 1;
+	return take_pin(L, &self->fd, fd, "program", path);
 }
 
 /* next_id(id) -> id; nothing after the last. 0 comes before the first. */
@@ -97,18 +88,7 @@ static int next_id(lua_State *L)
 	__u32 id = check_u32(L, 1);
 	int err = program__next_id(&id);
 
-	if (err == -ENOENT)
-		return 0;
-	if (err)
-		return push_errno(L, err, "cannot list the kernel's programs");
-	lua_pushinteger(L, id);
-	return 1;
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
+	return push_next_id(L, err, id, "program");
 }
 
 /* Kernels tell 0 for what they do not know. */
@@ -116,12 +96,6 @@ static void set_known(lua_State *L, const char *key, lua_Integer value)
 {
 	if (value)
 		set_integer(L, key, value);
-}
-
-static void set_boolean(lua_State *L, const char *key, bool value)
-{
-	lua_pushboolean(L, value);
-	lua_setfield(L, -2, key);
 }
 
 static void set_tag(lua_State *L, const struct bpf_prog_info *info)

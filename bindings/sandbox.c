@@ -13,6 +13,7 @@
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
 #include "bindings/plain.h"
+#include "bindings/table.h"
 #include "core/confine.h"
 
 #define SANDBOX "bpf.sandbox"
@@ -296,12 +297,7 @@ int open_sandbox(lua_State *L)
 	    {NULL, NULL},
 	};
 
-	if (luaL_newmetatable(L, SANDBOX)) {
-		luaL_setfuncs(L, methods, 0);
-		lua_pushvalue(L, -1);
-		lua_setfield(L, -2, "__index");
-	}
-	lua_pop(L, 1);
+	define_methods(L, SANDBOX, methods);
 	luaL_newlib(L, functions);
 	return 1;
 }

@@ -6,6 +6,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/secretbox.h"
 #include "core/signature.h"
 
@@ -197,9 +198,7 @@ static const luaL_Reg functions[] = {
 
 int open_signature(lua_State *L)
 {
-	luaL_newmetatable(L, KEY_PAIR);
-	luaL_setfuncs(L, pair_methods, 0);
-	lua_pop(L, 1);
+	define_methods(L, KEY_PAIR, pair_methods);
 	luaL_newlib(L, functions);
 	return 1;
 }

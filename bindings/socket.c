@@ -5,10 +5,11 @@
 #include <unistd.h>
 #include <lauxlib.h>
 
-#include "core/socket.h"
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
+#include "core/socket.h"
 
 #define SOCKET_HANDLE "bpf.socket"
 #define RECEIVE_SIZE  65536
@@ -326,12 +327,7 @@ static const luaL_Reg functions[] = {
 
 int open_socket(lua_State *L)
 {
-	if (luaL_newmetatable(L, SOCKET_HANDLE)) {
-		luaL_setfuncs(L, methods, 0);
-		lua_pushvalue(L, -1);
-		lua_setfield(L, -2, "__index");
-	}
-	lua_pop(L, 1);
+	define_methods(L, SOCKET_HANDLE, methods);
 	luaL_newlib(L, functions);
 	return 1;
 }

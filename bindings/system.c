@@ -17,6 +17,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/digest.h"
 #include "core/interrupt.h"
 #include "core/process.h"
@@ -24,15 +25,6 @@
 
 #define KEPT_DESCRIPTORS 1100
 #define DIRECTORY	 "bpf.system.directory"
-
-/* 0 is true; -errno becomes nil and an error object. */
-static int answer(lua_State *L, int err, const char *doing, const char *path)
-{
-	if (err)
-		return push_errno(L, err, "cannot %s %s", doing, path);
-	lua_pushboolean(L, 1);
-	return 1;
-}
 
 static int taken(lua_State *L, struct descriptor_handle *handle, int fd, const char *doing,
 		 const char *path)
@@ -107,12 +99,6 @@ static const char *kind_of(mode_t mode)
 	default:
 		return "device";
 	}
-}
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
 }
 
 /* facts(path | descriptor) -> { kind, size, mode, uid, gid, inode, device }; links are not
@@ -216,7 +202,7 @@ static int write_bytes(lua_State *L)
 	size_t size;
 	const char *bytes = luaL_checklstring(L, 2, &size);
 
-	return answer(L, system_write(fd, bytes, size), "write to", "a descriptor");
+	return push_done(L, system_write(fd, bytes, size), "write to", "a descriptor");
 }
 
 /* pipe() -> the end to read (non-blocking), the end to write */
@@ -294,8 +280,8 @@ static int kill_process(lua_State *L)
 	pid_t pid = (pid_t)luaL_checkinteger(L, 1);
 
 	luaL_argcheck(L, pid > 0, 1, "not a process");
-	return answer(L, kill(pid, signals[luaL_checkoption(L, 2, NULL, names)]) ? -errno : 0,
-		      "signal", "a process");
+	return push_done(L, kill(pid, signals[luaL_checkoption(L, 2, NULL, names)]) ? -errno : 0,
+			 "signal", "a process");
 }
 
 /* leave(code): no return, and nothing of the parent's is flushed or collected */
@@ -346,7 +332,7 @@ static int make_directory(lua_State *L)
 	mode_t mode = (mode_t)luaL_optinteger(L, 2, 0755);
 	int failed = mkdir(path, mode) || chmod(path, mode);
 
-	return answer(L, failed ? -errno : 0, "make the directory", path);
+	return push_done(L, failed ? -errno : 0, "make the directory", path);
 }
 
 /* remove(path) -> true: a file, a link or an empty directory */
@@ -354,14 +340,14 @@ static int remove_path(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
 
-	return answer(L, remove(path) ? -errno : 0, "remove", path);
+	return push_done(L, remove(path) ? -errno : 0, "remove", path);
 }
 
 static int rename_path(lua_State *L)
 {
 	const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
 
-	return answer(L, rename(from, to) ? -errno : 0, "rename", from);
+	return push_done(L, rename(from, to) ? -errno : 0, "rename", from);
 }
 
 /* set_access(path, mode, uid, gid) -> true; uid and gid -1: as they are */
@@ -373,7 +359,7 @@ static int set_access(lua_State *L)
 	gid_t gid = (gid_t)luaL_optinteger(L, 4, -1);
 	int failed = chown(path, uid, gid) || chmod(path, mode);
 
-	return answer(L, failed ? -errno : 0, "set the access rights of", path);
+	return push_done(L, failed ? -errno : 0, "set the access rights of", path);
 }
 
 static int close_directory(lua_State *L)
@@ -485,7 +471,7 @@ static int place_mount(lua_State *L)
 	int mount = check_descriptor_number(L, 1);
 	const char *path = luaL_checkstring(L, 2);
 
-	return answer(L, system_place_mount(mount, path), "mount", path);
+	return push_done(L, system_place_mount(mount, path), "mount", path);
 }
 
 /* device_numbers(device) -> major, minor */
@@ -536,12 +522,13 @@ static const luaL_Reg functions[] = {
 
 int open_system(lua_State *L)
 {
-	luaL_newmetatable(L, DIRECTORY);
-	lua_pushcfunction(L, close_directory);
-	lua_setfield(L, -2, "__close");
-	lua_pushcfunction(L, close_directory);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	static const luaL_Reg directory_methods[] = {
+	    {"__close", close_directory},
+	    {"__gc", close_directory},
+	    {NULL, NULL},
+	};
+
+	define_methods(L, DIRECTORY, directory_methods);
 	luaL_newlib(L, functions);
 	lua_pushliteral(L, VERSION);
 	lua_setfield(L, -2, "version");

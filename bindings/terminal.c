@@ -4,6 +4,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/line_editor.h"
 #include "core/terminal.h"
 
@@ -130,12 +131,7 @@ static const luaL_Reg functions[] = {
 int open_terminal(lua_State *L)
 {
 	/* bpfctl opens this once more when it fetches core.so, whose libedit would be another. */
-	if (luaL_newmetatable(L, EDITOR)) {
-		luaL_setfuncs(L, methods, 0);
-		lua_pushvalue(L, -1);
-		lua_setfield(L, -2, "__index");
-	}
-	lua_pop(L, 1);
+	define_methods(L, EDITOR, methods);
 	luaL_newlib(L, functions);
 	return 1;
 }

@@ -7,6 +7,7 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/transfer.h"
 #include "core/url.h"
 
@@ -229,12 +230,6 @@ static int free_parts(lua_State *L)
 	return 0;
 }
 
-static void set_text(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
 /* resolve(base | nil, text) -> { url, scheme, host, port } */
 static int resolve(lua_State *L)
 {
@@ -252,10 +247,10 @@ static int resolve(lua_State *L)
 	if (err)
 		return push_missing_library(L, err);
 	lua_createtable(L, 0, 4);
-	set_text(L, "url", parts->url);
-	set_text(L, "scheme", parts->scheme);
-	set_text(L, "host", parts->host);
-	set_text(L, "port", parts->port);
+	set_string(L, "url", parts->url);
+	set_string(L, "scheme", parts->scheme);
+	set_string(L, "host", parts->host);
+	set_string(L, "port", parts->port);
 	return 1;
 }
 
@@ -292,13 +287,8 @@ static const luaL_Reg functions[] = {
 
 int open_transfer(lua_State *L)
 {
-	luaL_newmetatable(L, URL_PARTS);
-	luaL_setfuncs(L, parts_methods, 0);
-	luaL_newmetatable(L, TRANSFER_HANDLE);
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 2);
+	define_methods(L, URL_PARTS, parts_methods);
+	define_methods(L, TRANSFER_HANDLE, methods);
 	luaL_newlib(L, functions);
 	return 1;
 }
