@@ -22,7 +22,7 @@ CORE_C    := $(filter-out $(MAINS) $(DAEMON_C),$(wildcard core/*.c core/chain/*.
 BINDING_C := $(filter-out $(DAEMON_C),$(wildcard bindings/*.c))
 LUA_FILES := $(shell find lua -name '*.lua' | sort)
 LIGHT_C   := $(wildcard core/socket.c core/system.c core/process.c core/digest.c core/shared_library.c core/terminal.c core/line_editor.c \
-	core/interrupt.c bindings/socket.c bindings/system.c bindings/terminal.c bindings/interrupt.c bindings/json.c bindings/json_encode.c \
+	core/interrupt.c bindings/socket.c bindings/system.c bindings/process.c bindings/terminal.c bindings/interrupt.c bindings/json.c bindings/json_encode.c \
 	bindings/error.c bindings/descriptor.c bindings/table.c)
 object_files = $(patsubst %.c,$(BUILD)/%.o,$(1))
 

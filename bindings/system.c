@@ -1,15 +1,13 @@
-/* bpf.core.system: files, descriptors, children and clocks, as far as libc alone has them. */
+/* bpf.core.system: files, descriptors and clocks, as far as libc alone has them; processes are in
+ * process.c. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <lauxlib.h>
@@ -17,14 +15,13 @@
 #include "bindings/descriptor.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/process.h"
 #include "bindings/table.h"
 #include "core/digest.h"
 #include "core/interrupt.h"
-#include "core/process.h"
 #include "core/system.h"
 
-#define KEPT_DESCRIPTORS 1100
-#define DIRECTORY	 "bpf.system.directory"
+#define DIRECTORY "bpf.system.directory"
 
 static int taken(lua_State *L, struct descriptor_handle *handle, int fd, const char *doing,
 		 const char *path)
@@ -219,112 +216,6 @@ static int make_pipe(lua_State *L)
 	return 2;
 }
 
-/* fork({ descriptor ... }) -> pid, or 0 in the child, which keeps only these (core/process.h) */
-static int fork_child(lua_State *L)
-{
-	int keep[KEPT_DESCRIPTORS];
-	size_t count;
-	pid_t pid;
-
-	luaL_checktype(L, 1, LUA_TTABLE);
-	count = lua_rawlen(L, 1);
-	luaL_argcheck(L, count <= KEPT_DESCRIPTORS, 1, "too many descriptors");
-	for (size_t i = 0; i < count; i++) {
-		lua_rawgeti(L, 1, (lua_Integer)i + 1);
-		keep[i] = check_descriptor_number(L, -1);
-		lua_pop(L, 1);
-	}
-	pid = process_fork(keep, count);
-	if (pid < 0)
-		return push_errno(L, pid, "cannot fork");
-	lua_pushinteger(L, pid);
-	return 1;
-}
-
-/* wait(pid [, block]) -> { code = n } or { signal = n }, false while it runs */
-static int wait_child(lua_State *L)
-{
-	pid_t pid = (pid_t)luaL_checkinteger(L, 1);
-	int code = -1, signal = -1;
-	int ended = process_wait(pid, lua_toboolean(L, 2), &code, &signal);
-
-	if (ended < 0)
-		return push_errno(L, ended, "cannot wait for process %d", (int)pid);
-	if (!ended) {
-		lua_pushboolean(L, 0);
-		return 1;
-	}
-	lua_createtable(L, 0, 1);
-	set_integer(L, code >= 0 ? "code" : "signal", code >= 0 ? code : signal);
-	return 1;
-}
-
-/* limit_data(bytes) -> the limit before: of what this process may have in its own memory (-1: none)
- */
-static int limit_data(lua_State *L)
-{
-	rlim_t before, wanted = (rlim_t)luaL_checkinteger(L, 1);
-	int err = process_limit_data(wanted, &before);
-
-	if (err)
-		return push_errno(L, err, "cannot limit memory");
-	lua_pushinteger(L, (lua_Integer)before);
-	return 1;
-}
-
-/* kill(pid, "KILL" | "TERM" | "check") -> true */
-static int kill_process(lua_State *L)
-{
-	static const char *const names[] = {"KILL", "TERM", "check", NULL};
-	static const int signals[] = {SIGKILL, SIGTERM, 0};
-	pid_t pid = (pid_t)luaL_checkinteger(L, 1);
-
-	luaL_argcheck(L, pid > 0, 1, "not a process");
-	return push_done(L, kill(pid, signals[luaL_checkoption(L, 2, NULL, names)]) ? -errno : 0,
-			 "signal", "a process");
-}
-
-/* leave(code): no return, and nothing of the parent's is flushed or collected */
-static int leave(lua_State *L)
-{
-	_exit((int)luaL_checkinteger(L, 1));
-}
-
-static int identity(lua_State *L)
-{
-	lua_createtable(L, 0, 3);
-	set_integer(L, "pid", getpid());
-	set_integer(L, "uid", geteuid());
-	set_integer(L, "gid", getegid());
-	return 1;
-}
-
-/* group_id(name) -> number */
-static int group_id(lua_State *L)
-{
-	const char *name = luaL_checkstring(L, 1);
-	gid_t gid;
-	int err = system_group_id(name, &gid);
-
-	if (err)
-		return push_error(L, err, NULL, "there is no group %s", name);
-	lua_pushinteger(L, gid);
-	return 1;
-}
-
-/* group_name(number) -> name */
-static int group_name(lua_State *L)
-{
-	gid_t gid = (gid_t)luaL_checkinteger(L, 1);
-	char name[256];
-	int err = system_group_name(gid, name, sizeof(name));
-
-	if (err)
-		return push_error(L, err, NULL, "there is no group %u", gid);
-	lua_pushstring(L, name);
-	return 1;
-}
-
 /* make_directory(path [, mode]) -> true; the mode is exact, whatever the umask */
 static int make_directory(lua_State *L)
 {
@@ -438,26 +329,6 @@ static int is_terminal(lua_State *L)
 	return 1;
 }
 
-/* As many descriptors as root may have: a chain is rebuilt from all of its members' maps. */
-static int raise_descriptor_limit(lua_State *L)
-{
-	struct rlimit limit;
-
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	(void)L;
-	return 0;
-}
-
-/* trim() -> whether the allocator gave pages back to the kernel */
-static int trim(lua_State *L)
-{
-	lua_pushboolean(L, malloc_trim(0));
-	return 1;
-}
-
 static int detached_mount(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
@@ -491,14 +362,7 @@ static const luaL_Reg functions[] = {
     {"device_numbers", device_numbers},
     {"exists", exists},
     {"facts", facts},
-    {"fork", fork_child},
-    {"group_id", group_id},
-    {"group_name", group_name},
-    {"identity", identity},
     {"is_terminal", is_terminal},
-    {"kill", kill_process},
-    {"limit_data", limit_data},
-    {"leave", leave},
     {"list", list_directory},
     {"lock", lock},
     {"make_directory", make_directory},
@@ -507,15 +371,12 @@ static const luaL_Reg functions[] = {
     {"path_of", path_of},
     {"pipe", make_pipe},
     {"place_mount", place_mount},
-    {"raise_descriptor_limit", raise_descriptor_limit},
     {"read", read_bytes},
     {"remove", remove_path},
     {"rename", rename_path},
     {"seal", seal},
     {"set_access", set_access},
     {"sha256", sha256},
-    {"trim", trim},
-    {"wait", wait_child},
     {"write", write_bytes},
     {NULL, NULL},
 };
@@ -530,6 +391,7 @@ int open_system(lua_State *L)
 
 	define_methods(L, DIRECTORY, directory_methods);
 	luaL_newlib(L, functions);
+	luaL_setfuncs(L, process_functions, 0);
 	lua_pushliteral(L, VERSION);
 	lua_setfield(L, -2, "version");
 	return 1;
