@@ -2,8 +2,8 @@
 
 local core = require "bpf.core"
 local catalog = require "bpf.image.catalog"
+local garbage = require "bpf.image.garbage"
 local labels = require "bpf.image.labels"
-local prune = require "bpf.image.prune"
 local signed = require "bpf.image.signed"
 local stored = require "bpf.image.stored"
 
@@ -118,7 +118,7 @@ function described.all(store, object_size)
   if not entries then return nil, err end
   local list = {}
   for _, entry in ipairs(entries) do
-    if not prune.signed_digest(entry) then
+    if not garbage.signed_digest(entry) then
       list[#list + 1] = describe_entry(store, entry, object_size)
     end
   end
