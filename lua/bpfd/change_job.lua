@@ -9,6 +9,7 @@ local attaching = require "bpfd.attaching"
 local change_hooks = require "bpfd.change_hooks"
 local engine_choice = require "bpfd.engine_choice"
 local judging = require "bpfd.judging"
+local leaving = require "bpfd.leaving"
 local loading = require "bpfd.loading"
 local tree = require "bpfd.tree"
 
@@ -16,7 +17,6 @@ local change_job = {}
 
 local STEPS <const> = { "copy", "open", "verify", "pin", "attach" }
 local TRIES <const> = 10 -- as libxdp does
-local MOST_WAITED <const> = 500 * 1000000 -- nanoseconds
 
 ---@class bpfd.change_plan
 ---@field dirs table
@@ -121,19 +121,6 @@ local function operations(job)
   return all
 end
 
--- What is detached and was to leave is not taken for what somebody else has detached.
-local function mark_leaving(job)
-  for _, member in ipairs(job.plan.drop) do
-    local good, err = tree.mark_leaving(job.plan.dirs, member.id)
-    if not good then return nil, err end
-  end
-  return true
-end
-
-local function unmark_leaving(job)
-  for _, member in ipairs(job.plan.drop) do tree.unmark_leaving(job.plan.dirs, member.id) end
-end
-
 local function put_in_force(job)
   local done = {}
   for _, operation in ipairs(operations(job)) do
@@ -147,52 +134,12 @@ local function put_in_force(job)
   return true
 end
 
--- TCX programs stop at once, others some time after the last pin of their links is gone.
-local function unlink(dirs, member)
-  local path <const> = dirs:program(member.id) .. "/link"
-  local link <close> = member.note.attach.type == "tcx" and bpf.link.open_pin(path) or nil
-  local info = link and link:info()
-  if info and not info.severed then
-    local good, err = link:detach()
-    if not good then return nil, err end
-  end
-  local good, err = bpf.pin.unlink(path)
-  if good or err.code == "ENOENT" then return true end
-  return nil, err
-end
-
--- Once the kernel has let go of the program nothing of it runs any more. Somebody else may hold it.
-local function await_end(id)
-  local deadline <const> = uv.hrtime() + MOST_WAITED
-  repeat
-    local program <close> = bpf.program.open_id(id)
-    if not program then return end
-    program:close()
-    uv.sleep(1)
-  until uv.hrtime() > deadline
-end
-
 -- A packet in a member that goes may be about to tail-call through a pinned map.
 local function wait_for_packets(job)
   local needed = false
   for _, change in ipairs(job.changes) do needed = needed or change:needs_grace() end
   for _, member in ipairs(job.plan.drop) do needed = needed or member.hook_name ~= nil end
   if needed then bpf.chain.settle() end
-end
-
-local function drop_old(job)
-  local dirs <const> = job.plan.dirs
-  for _, member in ipairs(job.plan.drop) do
-    if not member.hook_name then assert(unlink(dirs, member)) end
-  end
-  for _, member in ipairs(job.plan.drop) do
-    assert(tree.remove_program(dirs, member.id))
-    if member.own_maps then assert(bpf.pin.remove_tree(member.own_maps)) end
-    if member.maps then assert(bpf.pin.remove_tree(member.maps)) end
-  end
-  for _, member in ipairs(job.plan.drop) do
-    if not member.hook_name then await_end(member.id) end
-  end
 end
 
 -- What a failure here leaves is in force already: it raises, and the tree tells what there is.
@@ -204,7 +151,7 @@ local function finish(job)
     if manifest == nil then error(err) end
     chains[change.name] = manifest
   end
-  drop_old(job)
+  leaving.drop(job.plan)
   for at, addition in ipairs(job.plan.add) do
     addition.note.record_map_id = select(2, tree.record(job.plan.dirs, addition.id))
     added[at] = { id = addition.id, note = addition.note, hook = addition.note.attach.hook }
@@ -239,10 +186,10 @@ end
 local function change_all(job)
   for try = 1, TRIES do
     local good, err, culprit = build_somehow(job)
-    if good then good, err = mark_leaving(job) end
+    if good then good, err = leaving.mark(job.plan) end
     if good then good, err, culprit = put_in_force(job) end
     if good then return true end
-    unmark_leaving(job)
+    leaving.unmark(job.plan)
     drop_loaded(job)
     local again, failure, other = was_overtaken(job, err)
     if failure then return nil, failure, other end
