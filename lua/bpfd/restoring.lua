@@ -5,7 +5,7 @@ local addition = require "bpfd.addition"
 local attach_check = require "bpf.attach"
 local bpf = require "bpf"
 local change = require "bpfd.change"
-local declaration_diff = require "bpfd.declaration_diff"
+local program_difference = require "bpfd.program_difference"
 local declared_images = require "bpfd.declared_images"
 local files = require "bpfd.files"
 local lock = require "bpfd.lock"
@@ -23,7 +23,7 @@ end
 
 -- Checked as a request's would be; numbers of interfaces and names of hooks were of another time.
 local function attach_of(note)
-  local asked <const>, attach = declaration_diff.as_asked(note), { type = note.type }
+  local asked <const>, attach = program_difference.as_asked(note), { type = note.type }
   for _, description in ipairs(attach_check.types[note.type] or {}) do
     if description.kind ~= "descriptor" then
       attach[description.name] = asked.attach[description.name]
@@ -66,7 +66,7 @@ local function make_addition(self, row)
   local new
   new, err = addition.make(daemon, {
     name = note.name, attach = attach, global = note.global or {}, persist = true,
-    metadata = declaration_diff.as_asked(note).metadata, persisted = row.number, peer = note.peer,
+    metadata = program_difference.as_asked(note).metadata, persisted = row.number, peer = note.peer,
   }, {
     source = not image and daemon.objects:path(note.digest) or nil, image = image,
     path = note.path or note.image_url, target = target, netns = netns,
