@@ -5,6 +5,7 @@ local error_object = require "bpf.error"
 local field = require "bpf.field"
 local nearest = require "bpf.nearest"
 local sandbox = require "bpf.sandbox"
+local sorted_keys = require "bpf.sorted_keys"
 
 local declaration = {}
 
@@ -88,13 +89,6 @@ local checks <const> = {
 }
 local wire_checks <const> = { label = check_text(128), line = check_place, fd = check_place }
 
-local function names_of(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 --- Whether a name of an interface stands for several.
 ---@param iface string?
 ---@return boolean
@@ -145,7 +139,7 @@ local function check_keys(entry, on_the_wire)
     local check <const> = checks[key] or on_the_wire and wire_checks[key]
     if not check then
       return ("there is no key %s; did you mean %s?"):format(tostring(key),
-        nearest(tostring(key), names_of(checks)))
+        nearest(tostring(key), sorted_keys(checks)))
     end
     local why <const> = check(value)
     if why then return ("%s %s"):format(key, why) end
@@ -189,7 +183,7 @@ local function check_owner(entry, by_label)
   if entry.map_owner == entry.label then return "map_owner is the program itself" end
   if not owner then
     return ('map_owner: there is no program "%s"; did you mean "%s"?'):format(entry.map_owner,
-      nearest(entry.map_owner, names_of(by_label)))
+      nearest(entry.map_owner, sorted_keys(by_label)))
   end
   if owner.map_owner then
     return ('map_owner: "%s" has no maps of its own; use "%s"'):format(owner.label,

@@ -3,6 +3,7 @@
 local core = require "bpf.core"
 local error_object = require "bpf.error"
 local nearest = require "bpf.nearest"
+local sorted_keys = require "bpf.sorted_keys"
 require "bpf.map" -- an object hands out handles: their methods come along
 require "bpf.program"
 
@@ -41,16 +42,9 @@ function object.open(source, options)
   return core.object.open(path, fd, data, name, options.limit or object.size_limit)
 end
 
-local function names_of(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 ---The answer to a name that is not there: the likeliest that is, and all.
 local function missing(what, name, set)
-  local names = names_of(set)
+  local names = sorted_keys(set)
   local err = error_object.new {
     code = "ENOENT", message = ("there is no %s %s"):format(what, name),
   }

@@ -2,6 +2,7 @@
 
 local error_object = require "bpf.error"
 local nearest = require "bpf.nearest"
+local sorted_keys = require "bpf.sorted_keys"
 local own_files = require "bpfctl.own_files"
 
 local own_commands = {}
@@ -25,21 +26,14 @@ local function fits(value, wanted)
   return wanted == "any?" or wanted:find(type(value), 1, true) ~= nil
 end
 
-local function names_of(known)
-  local names = {}
-  for name in pairs(known) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 local function check_keys(declared, known)
   for key in pairs(declared) do
     if not known[key] then
       return ("has no key %s; did you mean %s?"):format(tostring(key),
-        nearest(tostring(key), names_of(known)))
+        nearest(tostring(key), sorted_keys(known)))
     end
   end
-  for _, name in ipairs(names_of(known)) do
+  for _, name in ipairs(sorted_keys(known)) do
     if not fits(declared[name], known[name]) then
       return ("needs a %s that is a %s, not %s"):format(name, known[name]:gsub("%?", ""),
         type(declared[name]))

@@ -7,6 +7,7 @@ local error_object = require "bpf.error"
 local global = require "bpf.global"
 local json = require "bpf.json"
 local nearest = require "bpf.nearest"
+local sorted_keys = require "bpf.sorted_keys"
 local map_pins = require "bpfd.map_pins"
 local tree = require "bpfd.tree"
 
@@ -27,13 +28,6 @@ local loading = {}
 ---@field target table?     descriptor of what a uprobe is put on
 ---@field netns table?      descriptor of the network namespace
 ---@field owner bpfd.addition?  of the same change, whose maps it shares
-
-local function names_of(collection)
-  local names = {}
-  for name in pairs(collection) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 -- The object of an image brings its name along, and what is to be noted of the image.
 local function take_from_image(addition)
@@ -93,7 +87,7 @@ local function set_globals(addition, object)
   for name, value in pairs(addition.global) do
     local facts = known[name]
     if not facts then
-      local near = nearest(name, names_of(known))
+      local near = nearest(name, sorted_keys(known))
       return nil, error_object.new { code = "ENOENT",
         message = ("there is no global variable %s in it"):format(name),
         advice = near and ("did you mean %s?"):format(near) or nil }

@@ -2,6 +2,7 @@
 -- A check is a function(value, place) -> value as the daemon wants it, or nil, complaint.
 
 local nearest = require "bpf.nearest"
+local sorted_keys = require "bpf.sorted_keys"
 local quantity = require "bpfd.quantity"
 
 local schema = {}
@@ -93,14 +94,11 @@ function schema.map_of(check)
 end
 
 local function check_keys(value, fields, place)
-  local names = {}
-  for name in pairs(fields) do names[#names + 1] = name end
-  table.sort(names)
   for key in pairs(value) do
     if not fields[key] then
       local where = place == "" and "the configuration" or place
       return nil, ("%s has no key %s; did you mean %s?"):format(where, tostring(key),
-        nearest(tostring(key), names))
+        nearest(tostring(key), sorted_keys(fields)))
     end
   end
   return true

@@ -2,6 +2,7 @@
 
 local error_object = require "bpf.error"
 local json = require "bpf.json"
+local sorted_keys = require "bpf.sorted_keys"
 
 local labels = {}
 
@@ -71,19 +72,12 @@ function labels.write(contents)
   return set
 end
 
-local function sorted(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 --- The program to load where the user names none.
 ---@param found bpf.image.labels
 ---@return string? name
 ---@return bpf.error?
 function labels.only_program(found)
-  local names <const> = sorted(found.programs)
+  local names <const> = sorted_keys(found.programs)
   if #names == 1 then return names[1] end
   if #names == 0 then
     return refuse("EINVAL", "no label of it names a program", "name one with --name")

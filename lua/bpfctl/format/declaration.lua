@@ -1,6 +1,7 @@
 -- A declaration as the Lua file that `bpfctl apply` reads.
 
 local attach_check = require "bpf.attach"
+local sorted_keys = require "bpf.sorted_keys"
 
 local keys <const> = {
   "path", "image_url", "pull_policy", "name", "global", "metadata", "map_owner", "persist",
@@ -28,10 +29,8 @@ local function list(values)
 end
 
 local function map(values)
-  local names, words = {}, {}
-  for name in pairs(values) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do
+  local words = {}
+  for i, name in ipairs(sorted_keys(values)) do
     local key <const> = is_name(name) and name or "[" .. quoted(name) .. "]"
     words[i] = ("%s = %s"):format(key, literal(values[name]))
   end

@@ -1,5 +1,6 @@
 -- Images, as people read them.
 
+local sorted_keys = require "bpf.sorted_keys"
 local columns_of = require "bpfctl.format.columns"
 local local_time = require "bpfctl.format.time"
 local printable = require "bpfctl.printable"
@@ -12,16 +13,9 @@ local draw = {}
 
 local function short_digest(digest) return digest:gsub("^sha256:", ""):sub(1, 12) end
 
-local function sorted_names(set)
-  local names = {}
-  for name in pairs(set or {}) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 local function assignments(set)
   local lines = {}
-  for _, name in ipairs(sorted_names(set)) do
+  for _, name in ipairs(sorted_keys(set or {})) do
     lines[#lines + 1] = printable(set[name] ~= "" and ("%s (%s)"):format(name, set[name]) or name)
   end
   return lines
@@ -39,7 +33,7 @@ local titles <const> = { "Image URL", "Digest", "Size", "Programs", "Used By", "
 function draw.images(images)
   local rows = {}
   for i, image in ipairs(images) do
-    local programs <const> = table.concat(sorted_names(image.programs), ", ")
+    local programs <const> = table.concat(sorted_keys(image.programs or {}), ", ")
     rows[i] = {
       shown(image.image_url), short_digest(image.digest), shown_size(image.size),
       image.problem and "unusable" or printable(programs), ids(image.used_by),
