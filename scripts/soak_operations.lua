@@ -2,33 +2,23 @@
 local uv = require "luv"
 local core = require "bpf.core"
 local json = require "bpf.json"
-local bpfctl = require "spec.support.bpfctl"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
+local declarations = require "scripts.soak_declarations"
+local interfaces = require "scripts.soak_interfaces"
 
 local operations = {}
 
-local FIXED <const> = "veth0" -- carries the traffic and never goes
-local PASSING <const> = { "veth1", "veth2", "veth3" }
 local MOST <const> = 60 -- programs
-local DECLARATION <const> = "soak.lua"
-
-local function random_iface(soak)
-  local there = { FIXED }
-  for _, iface in ipairs(PASSING) do
-    if soak.ifaces[iface] then there[#there + 1] = iface end
-  end
-  return there[math.random(#there)]
-end
 
 local function random_attach(soak)
   local kind <const> = math.random(5)
   if kind <= 2 then
-    return "count_xdp", { type = "xdp", iface = random_iface(soak),
+    return "count_xdp", { type = "xdp", iface = interfaces.random(soak),
       priority = math.random(2, 1000) }
   elseif kind <= 4 then
-    return "count_tc", { type = "tc", iface = random_iface(soak), priority = math.random(1000),
+    return "count_tc", { type = "tc", iface = interfaces.random(soak), priority = math.random(1000),
       direction = math.random(2) == 1 and "ingress" or "egress" }
   end
   return "count_call", { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" }
@@ -89,7 +79,7 @@ function operations.mistake(soak)
     result, err = rpc.load(soak.daemon, { name = "no_such", attach = attach })
   elseif kind == 2 then
     result, err = rpc.load(soak.daemon, { name = "out_of_bounds",
-      attach = { type = "xdp", iface = random_iface(soak), priority = 5 } })
+      attach = { type = "xdp", iface = interfaces.random(soak), priority = 5 } })
   elseif kind == 3 then
     result, err = rpc.load(soak.daemon, { name = "count_xdp",
       attach = { type = "xdp", iface = "nowhere", priority = 5 } })
@@ -124,120 +114,15 @@ function operations.traffic(soak)
   end
 end
 
--- Declarations: which labels are wanted, and where.
-
-local function declaration_text(soak)
-  local lines = {}
-  for label, entry in pairs(soak.declared) do
-    lines[#lines + 1] = ('program "%s" { path = "%s", name = "count_xdp", \z
-      metadata = { step = "%s" }, attach = { type = "xdp", iface = "%s", priority = %d } }\n')
-      :format(label, rpc.object, entry.step, entry.iface, entry.priority)
-  end
-  table.sort(lines)
-  return table.concat(lines)
-end
-
--- What the daemon has of the declaration, taken into the model as far as it is what was declared.
-local function take_declared(soak)
-  local labelled = {}
-  for id, program in pairs(soak.model.programs) do
-    if program.label then labelled[id] = true end
-  end
-  soak.model:settle(soak.daemon, { removed = labelled, added = function(program)
-    local entry <const> = program.declared_by == DECLARATION and soak.declared[program.label]
-    return entry and entry.iface == program.attach.iface and entry.step == program.metadata.step
-  end })
-  local list <const> = rpc.call(soak.daemon, "program.list").programs
-  for _, program in ipairs(list) do
-    local known <const> = soak.model.programs[program.id]
-    if known and known.label then soak.model:add(program) end -- an apply moves what it keeps
-  end
-end
-
--- Which labels run, against those that should.
-local function labels_missing(soak, wanted)
-  local there = {}
-  for _, program in pairs(soak.model.programs) do
-    if program.label then there[program.label] = true end
-  end
-  for label in pairs(wanted) do
-    if not there[label] then return label end
-  end
-  return nil
-end
-
-local function apply(soak)
-  return bpfctl.run(soak.daemon, { "apply", "-", "--as", DECLARATION, "--prune", "-q" },
-    { stdin = declaration_text(soak) })
-end
-
-function operations.apply(soak)
-  for i = 1, 6 do
-    local label <const> = "label-" .. i
-    local dice <const> = math.random(3)
-    if dice == 1 then
-      soak.declared[label] = nil
-    elseif dice == 2 then
-      soak.declared[label] = { iface = random_iface(soak), priority = math.random(2, 1000),
-        step = tostring(soak.step) }
-    end
-  end
-  for label, entry in pairs(soak.declared) do -- what is not there cannot be applied
-    if entry.iface ~= FIXED and not soak.ifaces[entry.iface] then soak.declared[label] = nil end
-  end
-  local result = apply(soak)
-  assert(result.exit == 0, result.stderr)
-  take_declared(soak)
-  local missing <const> = labels_missing(soak, soak.declared)
-  assert(not missing, ("%s was applied and does not run"):format(missing))
-  result = apply(soak)
-  assert(result.exit == 0 and result.stdout == "", "a second apply changes something")
-end
-
--- Interfaces that go, and come again with what is declared for them.
-
-local function add_interface(soak, iface)
-  soak.daemon.options.namespace:check { "ip", "link", "add", iface, "type", "veth", "peer", "name",
-    iface .. "p" }
-  soak.ifaces[iface] = true
-end
-
-local function declared_on(soak, iface)
-  local labels = {}
-  for label, entry in pairs(soak.declared) do
-    if entry.iface == iface then labels[label] = true end
-  end
-  return labels
-end
-
-local function remove_interface(soak, iface)
-  soak.daemon.options.namespace:check { "ip", "link", "delete", iface }
-  soak.ifaces[iface] = nil
-  soak.model:drop_interface(iface)
-end
-
--- The daemon hears of it by and by.
-local function wait_for_agreement(soak, iface)
-  process.eventually(function()
-    take_declared(soak)
-    local list <const> = rpc.call(soak.daemon, "program.list").programs
-    return not labels_missing(soak, soak.ifaces[iface] and declared_on(soak, iface) or {})
-      and not soak.model:difference(list)
-  end, 30000)
-end
+operations.apply = declarations.apply
 
 function operations.interface(soak)
-  local iface <const> = PASSING[math.random(#PASSING)]
-  if soak.ifaces[iface] then
-    remove_interface(soak, iface)
-    if math.random(2) == 1 then add_interface(soak, iface) end -- at once, or at another time
-  else
-    add_interface(soak, iface)
-  end
-  wait_for_agreement(soak, iface)
-  local missing <const> = labels_missing(soak, soak.ifaces[iface] and declared_on(soak, iface)
-    or {})
-  assert(not missing, ("%s was declared for %s, which is there again"):format(missing, iface))
+  local iface <const> = interfaces.random_passing()
+  local goes <const> = soak.ifaces[iface]
+  interfaces.turn(soak, iface)
+  -- at once, or at another time
+  if goes and math.random(2) == 1 then interfaces.turn(soak, iface) end
+  declarations.await(soak, iface)
 end
 
 -- Ends of the daemon, and of its jobs.
@@ -250,10 +135,10 @@ end
 function operations.kill(soak)
   soak.daemon:kill()
   if math.random(4) == 1 then
-    local iface <const> = PASSING[math.random(#PASSING)] -- goes or comes while nobody looks
-    if soak.ifaces[iface] then remove_interface(soak, iface) else add_interface(soak, iface) end
+    local iface <const> = interfaces.random_passing() -- goes or comes while nobody looks
+    interfaces.turn(soak, iface)
     soak.daemon:restart()
-    return wait_for_agreement(soak, iface)
+    return declarations.await(soak, iface)
   end
   soak.daemon:restart()
 end
@@ -289,13 +174,7 @@ end
 function operations.hang_up(soak) in_the_midst(soak, function() end) end
 
 function operations.kill_a_job(soak)
-  in_the_midst(soak, function()
-    local path = ("/proc/%d/task/%d/children"):format(soak.daemon.pid, soak.daemon.pid)
-    local file <close> = assert(io.open(path))
-    for child in file:read("a"):gmatch "%d+" do
-      core.system.kill(math.tointeger(tonumber(child)), "KILL")
-    end
-  end)
+  in_the_midst(soak, function() soak.daemon:kill_jobs() end)
 end
 
 function operations.remove_pin(soak)
@@ -317,8 +196,9 @@ operations.weights = {
 
 ---@param soak table
 function operations.set_up(soak)
-  for _, iface in ipairs(PASSING) do add_interface(soak, iface) end
-  local anchor = assert(rpc.load_xdp(soak.daemon, FIXED, 1, { metadata = { step = "anchor" } }))
+  interfaces.add_all(soak)
+  local anchor = assert(rpc.load_xdp(soak.daemon, interfaces.fixed, 1,
+    { metadata = { step = "anchor" } }))
   soak.anchor, soak.anchor_program = anchor.id, anchor
   soak.model:add(anchor)
 end
