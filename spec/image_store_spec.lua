@@ -4,16 +4,12 @@ local core = require "bpf.core"
 local image = require "bpf.image"
 local reference = require "bpf.registry.reference"
 local json = require "bpf.json"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 
 local BUILD <const> = os.getenv "BUILD"
 local PASS <const> = BUILD .. "/examples/xdp_pass_kern.o"
 local ACCEPT <const> = BUILD .. "/examples/accept-all.o"
-
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(text)
-end
 
 local function read(path)
   local file <close> = io.open(path, "rb")
@@ -104,22 +100,22 @@ describe("an image store", function()
     assert(image.stored.object(store, found)):close()
     for _, digest in ipairs { found.digest, found.manifest.config.digest } do
       local good = read(store:blob_path(digest))
-      write(store:blob_path(digest), good:sub(1, -2) .. "!")
+      files.write(store:blob_path(digest), good:sub(1, -2) .. "!")
       local again, err = image.stored.find(store, { reference = "quay.io/acme/pass:1" })
       assert.is_nil(again)
       assert.equal("ENODATA", err.code)
       assert.equal(("its blob %s is corrupted in the store"):format(digest), err.message)
-      write(store:blob_path(digest), good)
+      files.write(store:blob_path(digest), good)
     end
     local _, facts = image.stored.object(store, found)
-    write(store:blob_path(facts.digest), "\127ELF")
+    files.write(store:blob_path(facts.digest), "\127ELF")
     local object <close> = assert(image.stored.object(store, found)) -- out of its layer again
     assert.equal(facts.digest, "sha256:" .. core.system.sha256(object))
-    write(store:blob_path(facts.digest), read(PASS):gsub(".$", "!"))
+    files.write(store:blob_path(facts.digest), read(PASS):gsub(".$", "!"))
     object:close()
     assert(image.stored.object(store, found)):close()
-    write(store:blob_path(facts.digest), "x")
-    write(store:blob_path(found.manifest.layer.digest), "x")
+    files.write(store:blob_path(facts.digest), "x")
+    files.write(store:blob_path(found.manifest.layer.digest), "x")
     local none, err = image.stored.object(store, found)
     assert.is_nil(none)
     assert.equal("ENODATA", err.code)
@@ -215,8 +211,8 @@ describe("an image store", function()
   it("prunes half-done downloads of nobody, and leaves those of others alone", function()
     local mine = "sha256:" .. ("a"):rep(64)
     local dead = "sha256:" .. ("b"):rep(64)
-    write(directory .. "/partial/" .. dead, "half")
-    write(directory .. "/partial/new-999999999-1", "a writer that has died")
+    files.write(directory .. "/partial/" .. dead, "half")
+    files.write(directory .. "/partial/new-999999999-1", "a writer that has died")
     store:receive(mine, 100, function(file)
       assert(core.system.write(file, "half"))
       assert(image.prune.run(store))

@@ -2,6 +2,7 @@
 local uv = require "luv"
 local bpf = require "bpf"
 local core = require "bpf.core"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 local http_server = require "spec.support.http_server"
 local make_certificates = require("spec.support.registry").make_certificates
@@ -70,16 +71,6 @@ describe("the registry client, where a server misbehaves,", function()
   local function new_path()
     made = made + 1
     return directory .. "/" .. made
-  end
-
-  local function read(path)
-    local file <close> = assert(io.open(path, "rb"))
-    return file:read "a"
-  end
-
-  local function write(path, bytes)
-    local file <close> = assert(io.open(path, "wb"))
-    file:write(bytes)
   end
 
   local function ranges(server)
@@ -259,7 +250,7 @@ describe("the registry client, where a server misbehaves,", function()
       local session <close> = open(server, { credentials = alice, settings = both(server, other) })
       local path = new_path()
       assert(session:blob(digest, #blob, path))
-      assert.equal(blob, read(path))
+      assert.equal(blob, files.read(path))
       assert.is_truthy(server:requests()[2].headers.authorization)
       assert.same({ "/elsewhere" }, { other:requests()[1].path, other:requests()[2] })
       assert.is_nil(other:requests()[1].headers.authorization)
@@ -294,7 +285,7 @@ describe("the registry client, where a server misbehaves,", function()
         local path = new_path()
         assert.matches("following a redirect of", fails("EPROTONOSUPPORT",
           session:blob(digest, #blob, path)))
-        assert.equal("", read(path))
+        assert.equal("", files.read(path))
       end
       assert.same({}, other:requests())
     end)
@@ -413,9 +404,9 @@ describe("the registry client, where a server misbehaves,", function()
       local path = new_path()
       assert.matches("nothing came for 0.5 seconds$",
         fails("ETIMEDOUT", session:blob(digest, #blob, path)))
-      assert.equal(blob:sub(1, 70000), read(path))
+      assert.equal(blob:sub(1, 70000), files.read(path))
       assert(session:blob(digest, #blob, path))
-      assert.equal(blob, read(path))
+      assert.equal(blob, files.read(path))
       assert.same({ "all", "bytes=70000-" }, ranges(server))
     end)
 
@@ -436,7 +427,7 @@ describe("the registry client, where a server misbehaves,", function()
       local session <close> = open(server)
       local path = new_path()
       assert(session:blob(digest, #blob, path))
-      assert.equal(blob, read(path))
+      assert.equal(blob, files.read(path))
       assert.same({ "all", "bytes=10000-", "bytes=20000-", "bytes=30000-" }, ranges(server))
     end)
 
@@ -447,7 +438,7 @@ describe("the registry client, where a server misbehaves,", function()
       local session <close> = open(server)
       local path = new_path()
       assert(session:blob(digest, #blob, path))
-      assert.equal(blob, read(path))
+      assert.equal(blob, files.read(path))
     end)
 
     it("breaks off again and again", function()
@@ -456,7 +447,7 @@ describe("the registry client, where a server misbehaves,", function()
       local path = new_path()
       fails("ECONNRESET", session:blob(digest, #blob, path))
       assert.equal(6, #server:requests())
-      assert.equal(blob:sub(1, 100), read(path))
+      assert.equal(blob:sub(1, 100), files.read(path))
     end)
 
     it("ends too early as if that were all", function()
@@ -473,7 +464,7 @@ describe("the registry client, where a server misbehaves,", function()
       local message = fails("EBADMSG", session:blob(digest, #blob, path))
       assert.is_truthy(message:find(("fetching blob %s of %s/x:1: what came has the digest %s")
         :format(digest, server.host, digest_of(blob:upper())), 1, true), message)
-      assert.equal("", read(path))
+      assert.equal("", files.read(path))
       assert.equal(1, #server:requests())
       fails("EBADMSG", session:blob_bytes(digest, #blob))
     end)
@@ -482,7 +473,7 @@ describe("the registry client, where a server misbehaves,", function()
       local server = serve "return give"
       local session <close> = open(server)
       local path = new_path()
-      write(path, "something else")
+      files.write(path, "something else")
       assert(session:blob(digest, #blob, path))
       assert.same({ "bytes=14-", "all" }, ranges(server))
     end)
@@ -493,7 +484,7 @@ describe("the registry client, where a server misbehaves,", function()
       local path = new_path()
       assert.matches("more than the %d+ bytes that are allowed$",
         fails("EFBIG", session:blob(digest, #blob, path)))
-      assert.is_true(#read(path) <= #blob)
+      assert.is_true(#files.read(path) <= #blob)
       fails("EFBIG", session:blob_bytes(digest, #blob))
       fails("EFBIG", session:manifest())
     end)
@@ -513,9 +504,9 @@ describe("the registry client, where a server misbehaves,", function()
       end]]
       local session <close> = open(server)
       local path = new_path()
-      write(path, "x")
+      files.write(path, "x")
       assert(session:blob(digest, #blob, path))
-      assert.equal(blob, read(path))
+      assert.equal(blob, files.read(path))
     end)
 
     it("loses its client to SIGKILL, and the next one goes on from there", function()
@@ -539,7 +530,7 @@ describe("the registry client, where a server misbehaves,", function()
       child:wait()
       local session <close> = open(server)
       assert(session:blob(digest, #blob, path))
-      assert.equal(blob, read(path))
+      assert.equal(blob, files.read(path))
       assert.same({ "all", "bytes=50000-" }, ranges(server))
     end)
 

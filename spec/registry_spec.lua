@@ -3,6 +3,7 @@ local uv = require "luv"
 local base64 = require "bpf.base64"
 local bpf = require "bpf"
 local core = require "bpf.core"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 local http_server = require "spec.support.http_server"
 local server = require "spec.support.registry"
@@ -16,16 +17,6 @@ local function digest_of(bytes) return "sha256:" .. core.system.sha256(bytes) en
 local function open(host, repository, options)
   options.reference = assert(bpf.registry.parse(host .. "/" .. repository))
   return assert(bpf.registry.open(options))
-end
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(bytes)
 end
 
 local config <const> = '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers",'
@@ -92,7 +83,7 @@ describe("the registry client", function()
     assert.same({ #bytes, #bytes }, told[#told])
     told = {}
     assert(session:blob(digest_of(bytes), #bytes, path))
-    assert.equal(bytes, read(path))
+    assert.equal(bytes, files.read(path))
     assert.equal(tonumber("600", 8), core.system.facts(path).mode)
     assert.same({ #bytes, #bytes }, told[#told])
     assert.is_true(#told >= 2)
@@ -102,12 +93,12 @@ describe("the registry client", function()
     local session <close> = open(plain.host, "blobs:1", { settings = plain.settings })
     local path, bytes = directory .. "/rest", ("abcdefghij"):rep(50000)
     assert(session:push_blob(digest_of(bytes), #bytes, { bytes = bytes }))
-    write(path, bytes:sub(1, 300001))
+    files.write(path, bytes:sub(1, 300001))
     local first
     session.progress = function(done) first = first or done end
     assert(session:blob(digest_of(bytes), #bytes, path))
     assert.equal(300001, first)
-    assert.equal(bytes, read(path))
+    assert.equal(bytes, files.read(path))
     session.progress = function() error "nothing is left to fetch" end
     assert(session:blob(digest_of(bytes), #bytes, path))
   end)
@@ -117,19 +108,19 @@ describe("the registry client", function()
     local path, bytes = directory .. "/other", ("klmnopqrst"):rep(5000)
     assert(session:push_blob(digest_of(bytes), #bytes, { bytes = bytes }))
     for _, begun in ipairs { "no", ("n"):rep(#bytes), ("n"):rep(#bytes + 1) } do
-      write(path, begun)
+      files.write(path, begun)
       assert(session:blob(digest_of(bytes), #bytes, path))
-      assert.equal(bytes, read(path))
+      assert.equal(bytes, files.read(path))
     end
-    write(path, "no")
+    files.write(path, "no")
     assert(session:blob(digest_of(bytes), #bytes, path, { offset = 0 }))
-    assert.equal(bytes, read(path))
+    assert.equal(bytes, files.read(path))
   end)
 
   it("pushes from files, and not what is there already", function()
     local session <close> = open(plain.host, "files:1", { settings = plain.settings })
     local path, bytes = directory .. "/source", ("file"):rep(100000)
-    write(path, bytes)
+    files.write(path, bytes)
     assert(session:push_blob(digest_of(bytes), #bytes, path))
     assert.equal(bytes, session:blob_bytes(digest_of(bytes), #bytes))
     session.progress = function() error "it is there" end
@@ -205,7 +196,7 @@ describe("the registry client", function()
     local function part(text)
       return (base64.encode(text):gsub("+", "-"):gsub("/", "_"):gsub("=", ""))
     end
-    local certificate = read(certificates .. "/ca.pem"):gsub("%-%-%-%-%-[^\n]*\n", "")
+    local certificate = files.read(certificates .. "/ca.pem"):gsub("%-%-%-%-%-[^\n]*\n", "")
       :gsub("\n", "")
     local now = os.time()
     local signed = part(bpf.json.encode { typ = "JWT", alg = "ES256", x5c = { certificate } })
@@ -214,7 +205,7 @@ describe("the registry client", function()
         iat = now, nbf = now - 60, exp = now + 600,
         access = { { type = "repository", name = repository, actions = actions } },
       })
-    local der = assert(core.signature.sign(read(certificates .. "/ca.key"), signed))
+    local der = assert(core.signature.sign(files.read(certificates .. "/ca.key"), signed))
     local function number(text) return ("\0"):rep(32 - #text) .. text:sub(-32) end
     local r, s = ("xxxs1xs1"):unpack(der) -- SEQUENCE { INTEGER, INTEGER }, each with its length
     return signed .. "." .. part(number(r) .. number(s))
@@ -288,7 +279,7 @@ describe("the registry client", function()
     local hidden = directory .. "/hidden"
     assert(uv.fs_mkdir(hidden, 448))
     for _, name in ipairs { "libcurl.so.4", "libcurl-gnutls.so.4" } do
-      write(hidden .. "/" .. name, "no library")
+      files.write(hidden .. "/" .. name, "no library")
     end
     local result = process.run({ "lua5.4", "-e", [[
       local transfer = require("bpf.core").transfer
@@ -322,12 +313,14 @@ describe("the registry client", function()
       process.check { "umoci", "init", "--layout", path }
       process.check { "umoci", "new", "--image", image }
       process.check { "umoci", "unpack", "--image", image, bundle }
-      write(bundle .. "/rootfs/program.o", content)
+      files.write(bundle .. "/rootfs/program.o", content)
       process.check { "umoci", "repack", "--image", image, bundle }
       return "oci:" .. image
     end
 
-    setup(function() write(skopeo_policy, '{"default":[{"type":"insecureAcceptAnything"}]}') end)
+    setup(function()
+      files.write(skopeo_policy, '{"default":[{"type":"insecureAcceptAnything"}]}')
+    end)
 
     for _, format in ipairs { "oci", "v2s2" } do
       it(("read and write the same images, in the format %s"):format(format), function()
@@ -354,8 +347,8 @@ describe("the registry client", function()
       local copy = directory .. "/copy"
       skopeo("copy", "--src-tls-verify=false", "docker://" .. plain.host .. "/ours:1",
         "dir:" .. copy)
-      assert.equal(manifest, read(copy .. "/manifest.json"))
-      assert.equal(layer, read(copy .. "/" .. digest_of(layer):sub(8)))
+      assert.equal(manifest, files.read(copy .. "/manifest.json"))
+      assert.equal(layer, files.read(copy .. "/" .. digest_of(layer):sub(8)))
     end)
   end)
 end)

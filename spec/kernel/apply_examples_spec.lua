@@ -2,7 +2,6 @@
 local bpf = require "bpf"
 local bpfctl = require "spec.support.bpfctl"
 local host = require "spec.support.host"
-local json = require "bpf.json"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
@@ -15,14 +14,7 @@ describe("the declaration", function()
     return (file:read "a":gsub("/run/bpfd/examples/", bpfctl.examples))
   end
 
-  local function apply(text)
-    local result = bpfctl.run(served, { "apply", "-", "--as", "x.lua", "-o", "json" },
-      { stdin = text })
-    assert.equal(0, result.exit, result.stderr)
-    local by_label, changes = {}, json.decode(result.stdout).changes
-    for _, change in ipairs(changes) do by_label[change.label] = change end
-    return by_label, changes
-  end
+  local function apply(text) return bpfctl.applied(served, "x.lua", text) end
 
   local function packets(id, slot)
     local program = assert(rpc.call(served, "program.get", { id = id }))

@@ -18,23 +18,8 @@ local ZERO <const> = string.pack("=I4", 0)
 describe("a declaration", function()
   local served <const>, pair <const> = host.for_all()
 
-  local function apply(text, ...)
-    return bpfctl.run(served, { "apply", "-", "--as", "web.lua", ... }, { stdin = text })
-  end
-
-  local function applied(text, ...)
-    local result = apply(text, "-o", "json", ...)
-    assert.equal(0, result.exit, result.stderr)
-    local by_label = {}
-    for _, change in ipairs(json.decode(result.stdout).changes) do
-      by_label[change.label] = change
-    end
-    return by_label
-  end
-
-  host.leaves_nothing(served, function()
-    assert.equal(0, apply("", "--prune").exit)
-  end)
+  local function applied(...) return (bpfctl.applied(served, "web.lua", ...)) end
+  host.leaves_nothing(served, function() applied("", "--prune") end)
 
   local function entry(label, attach, more)
     return ('program "%s" { path = "%s", name = "count_%s", %s \z
@@ -146,13 +131,6 @@ describe("a declaration", function()
     end
   end)
 
-  local function kill_job()
-    local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
-    local file <close> = io.open(path)
-    local child = file and math.tointeger(tonumber((file:read "a"):match "%d+"))
-    if child then core.system.kill(child, "KILL") end
-  end
-
   -- Each hook has its old or its new chain, and what is told of it is what there is.
   local function check_whole(old, new)
     for kind, chain in pairs { xdp = labels "xdp", tc = labels "tc" } do
@@ -206,7 +184,7 @@ describe("a declaration", function()
   end
 
   it("leaves each hook its old or its new chain when its job is killed", function()
-    kill_at(rounds(30), kill_job)
+    kill_at(rounds(30), function() served:kill_jobs() end)
   end)
 
   it("leaves each hook its old or its new chain when the daemon is killed", function()
@@ -240,7 +218,7 @@ describe("a declaration", function()
     local only = served:check("export", "--declared-by", "web.lua")
     assert.equal(4, select(2, only:gsub('program "', "")))
     local here <const> = shown()
-    assert.equal(0, apply("", "--prune").exit)
+    applied("", "--prune")
     rpc.unload_all(served)
     applied(text)
     assert.same(here, shown())

@@ -16,13 +16,11 @@ local TC_INGRESS <const> = 'type = "tc", iface = "veth0", direction = "ingress",
 describe("bpfctl apply", function()
   local served <const>, pair <const> = host.for_all()
 
-  local function apply(text, ...)
-    return bpfctl.run(served, { "apply", "-", "--as", "web.lua", ... }, { stdin = text })
-  end
+  local function apply(...) return bpfctl.apply(served, "web.lua", ...) end
+  -- Must succeed; the changes by label, and all of them.
+  local function applied(...) return bpfctl.applied(served, "web.lua", ...) end
 
-  host.leaves_nothing(served, function()
-    assert.equal(0, apply("", "--prune").exit)
-  end)
+  host.leaves_nothing(served, function() applied("", "--prune") end)
 
   -- "a 10 pass" a line: label, priority and verdict of an XDP program of veth0
   local function xdp(lines, more)
@@ -39,15 +37,6 @@ describe("bpfctl apply", function()
   local function entry(label, name, attach, more)
     return ('program "%s" { path = "%s", name = "%s", %s attach = { %s } }\n'):format(label,
       rpc.object, name, more or "", attach)
-  end
-
-  -- Must succeed; the changes by label, and all of them.
-  local function applied(text, ...)
-    local result = apply(text, "-o", "json", ...)
-    assert.equal(0, result.exit, result.stderr)
-    local by_label, list = {}, json.decode(result.stdout).changes
-    for _, change in ipairs(list) do by_label[change.label .. (change.iface or "")] = change end
-    return by_label, list
   end
 
   local function actions(list)
@@ -172,9 +161,7 @@ describe("bpfctl apply", function()
 
   it("removes what has left the file with --prune only, and nobody else's", function()
     local own = assert(rpc.load_xdp(served, "veth0", 15))
-    local other = bpfctl.run(served, { "apply", "-", "--as", "other.lua" },
-      { stdin = xdp "x 30 pass" })
-    assert.equal(0, other.exit, other.stderr)
+    bpfctl.applied(served, "other.lua", xdp "x 30 pass")
     applied(xdp "a 10 pass b 20 pass")
     local function change(...) return actions(select(2, applied(xdp "a 10 pass", ...))) end
     assert.equal("keep a, keep b", change())
@@ -184,33 +171,24 @@ describe("bpfctl apply", function()
     assert.equal("a - b x", labels())
     assert.equal("keep a, remove b", change "--prune")
     assert.equal("a - x", labels())
-    assert.equal(0, bpfctl.run(served, { "apply", "-", "--as", "other.lua", "--prune" },
-      { stdin = "" }).exit)
+    bpfctl.applied(served, "other.lua", "", "--prune")
     assert.same({ own.id }, { rpc.chain(served, { type = "xdp" })[2] })
   end)
 
   it("asks the policies, and takes what they amended as it was asked for", function()
     local own <close> = daemon.start { namespace = pair.near }
-    process.check { "mkdir", own.directory .. "/policy.d" }
-    local file <close> = assert(io.open(own.directory .. "/policy.d/bands.lua", "w"))
-    file:write [[return hooks.add {
+    own:policy("bands.lua", [[return hooks.add {
       name = "site/bands", on = { "program.load", "program.replace" },
       run = function(event)
         if event.attach.priority < 10 then return hooks.deny "below ten is not yours" end
         if event.attach.priority < 100 then return hooks.amend { attach = { priority = 100 } } end
       end,
-    }]]
-    file:close()
+    }]])
     own:check("policy", "reload")
-    local function run(text)
-      return bpfctl.run(own, { "apply", "-", "--as", "web.lua", "-o", "json" }, { stdin = text })
-    end
     local function change(text)
-      local result = run(text)
-      assert.equal(0, result.exit, result.stderr)
-      return actions(json.decode(result.stdout).changes)
+      return actions(select(2, bpfctl.applied(own, "web.lua", text)))
     end
-    local denied = run(xdp "a 50 pass b 5 pass")
+    local denied = bpfctl.apply(own, "web.lua", xdp "a 50 pass b 5 pass", "-o", "json")
     assert.equal(77, denied.exit)
     assert.matches('web.lua:2: program \\"b\\"', denied.stderr)
     assert.matches("below ten is not yours", denied.stderr)
@@ -219,7 +197,7 @@ describe("bpfctl apply", function()
     assert.equal("keep a, keep b", change(xdp "a 50 pass b 200 pass"))
     -- no swap alone gets a priority past them
     assert.equal("keep a, replace b", change(xdp "a 50 pass b 150 pass"))
-    assert.equal(77, run(xdp "a 50 pass b 5 pass").exit)
+    assert.equal(77, bpfctl.apply(own, "web.lua", xdp "a 50 pass b 5 pass").exit)
     rpc.unload_all(own)
   end)
 

@@ -31,14 +31,6 @@ describe("work that takes long", function()
     assert.is_true(process.eventually(function() return jobs() > 0 end, 2000))
   end
 
-  -- Whether there was one.
-  local function kill_job(signal)
-    local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
-    local file <close> = assert(io.open(path))
-    local child = math.tointeger(tonumber((file:read "a"):match "%d+"))
-    return child ~= nil and uv.kill(child, signal or "sigkill") == 0
-  end
-
   local function answers(client, count)
     local lines, text = {}, ""
     while #lines < count do
@@ -86,7 +78,7 @@ describe("work that takes long", function()
     begin_load(client)
     wait_for_job()
     assert.equal("1", threads())
-    assert.is_true(kill_job())
+    assert.is_true(served:kill_jobs())
     answers(client, 1)
     assert.equal("1", threads())
     client:close()
@@ -135,7 +127,7 @@ describe("work that takes long", function()
       local client = rpc.connect(served)
       begin_load(client)
       wait_for_job()
-      assert.is_true(kill_job(signal))
+      assert.is_true(served:kill_jobs(signal))
       local answer = answers(client, 1)[1]
       assert.equal("EFAULT", answer.error.data.code)
       assert.matches("signal " .. number .. "%f[%D]", answer.error.message)
@@ -156,12 +148,12 @@ describe("work that takes long", function()
       local client = rpc.connect(served)
       begin_load(client, kinds[moment % 3 + 1])
       uv.sleep(moment % 17)
-      kill_job()
+      served:kill_jobs()
       local loaded = answers(client, 1)[1].result
       if loaded then
         ask(client, 2, "program.unload", { id = loaded.id })
         uv.sleep(moment % 11)
-        kill_job()
+        served:kill_jobs()
         assert.truthy(answers(client, 1)[1])
       end
       client:close()

@@ -34,13 +34,7 @@ describe("the daemon's policies", function()
     rpc.unload_all(served)
   end)
 
-  local function children()
-    local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
-    local file <close> = assert(io.open(path))
-    local list = {}
-    for pid in file:read("a"):gmatch "%d+" do list[#list + 1] = math.tointeger(tonumber(pid)) end
-    return list
-  end
+  local function children() return process.children(served.pid) end
 
   -- All but the process of the policies, which may be another one now.
   local function scan() return (rpc.masked(residue.scan(served)):gsub("child %d+\n", "")) end

@@ -1,6 +1,7 @@
 -- What bad input gets: a clear error, a non-zero exit, nothing left behind, the chain running on.
 local uv = require "luv"
 local bpfctl = require "spec.support.bpfctl"
+local files = require "spec.support.files"
 local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
@@ -8,16 +9,6 @@ local residue = require "spec.support.residue"
 
 local OBJECTS <const> = os.getenv "BUILD" .. "/objects/"
 local EXAMPLES <const> = bpfctl.examples
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
-
-local function write(path, bytes)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(bytes)
-end
 
 describe("bad input", function()
   local bpfd <const>, pair <const> = host.for_all()
@@ -28,13 +19,13 @@ describe("bad input", function()
     scratch = bpfd.directory .. "/"
     assert(uv.fs_mkdir(scratch .. "directory.o", tonumber("755", 8)))
     process.check { "mkfifo", scratch .. "fifo.o" }
-    write(scratch .. "text.o", "This is no object.\n")
-    write(scratch .. "empty.o", "")
-    local whole = read(OBJECTS .. "verdict_xdp.o")
-    write(scratch .. "truncated.o", whole:sub(1, #whole // 2))
-    write(scratch .. "header.o", whole:sub(1, 64))
+    files.write(scratch .. "text.o", "This is no object.\n")
+    files.write(scratch .. "empty.o", "")
+    local whole = files.read(OBJECTS .. "verdict_xdp.o")
+    files.write(scratch .. "truncated.o", whole:sub(1, #whole // 2))
+    files.write(scratch .. "header.o", whole:sub(1, 64))
     -- e_ident[EI_DATA]: 2 is big-endian
-    write(scratch .. "big-endian.o", whole:sub(1, 5) .. "\2" .. whole:sub(7))
+    files.write(scratch .. "big-endian.o", whole:sub(1, 5) .. "\2" .. whole:sub(7))
     kept = bpfd:load("-p", OBJECTS .. "verdict_xdp.o", "-n", "verdict",
       "xdp", "-i", "veth0", "-p", "5")
   end)

@@ -10,11 +10,7 @@ local process = require "spec.support.process"
 local programs = require "spec.support.fault_programs"
 local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
+local files = require "spec.support.files"
 
 describe("with a fault in it,", function()
   local directory = ("/tmp/bpfd-spec-%d-images"):format(uv.os_getpid())
@@ -24,7 +20,7 @@ describe("with a fault in it,", function()
     assert(uv.fs_mkdir(directory, 448))
     oci.put(directory .. "/layout", "any/count:1", {
       labels = { ["io.ebpf.programs"] = '{"count_xdp":"xdp"}' },
-      layers = { oci.layer { { name = "daemon.o", data = read(rpc.object) } } } })
+      layers = { oci.layer { { name = "daemon.o", data = files.read(rpc.object) } } } })
   end)
 
   -- On the loopback of the namespace where the daemon is.

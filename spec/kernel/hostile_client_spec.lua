@@ -4,6 +4,7 @@ local uv = require "luv"
 local core = require "bpf.core"
 local crowd = require "spec.support.crowd"
 local daemon = require "spec.support.daemon"
+local files = require "spec.support.files"
 local load = require "spec.support.load"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
@@ -64,11 +65,6 @@ describe("a client that", function()
     return count
   end
 
-  local function read(path)
-    local file <close> = assert(io.open(path))
-    return file:read "a"
-  end
-
   -- Runs an attack, and beside it, from when it is in place, rounds of loads whose every answer is
   -- checked. Afterwards nothing is left of either.
   local function attack(code)
@@ -77,13 +73,13 @@ describe("a client that", function()
       "--clear-groups", "--", "lua5.4", "-e",
       PRELUDE:format(served.socket, rpc.object) .. code }, { output = output })
     local is_ready = process.eventually(function()
-      return read(output):find "^ready" or not attacker:alive()
+      return files.read(output):find "^ready" or not attacker:alive()
     end, 30000)
     local rounds = is_ready and load.run(served.socket, { clients = CLIENTS, rounds = 1,
       ifaces = { "veth0" } })
     attacker:signal "sigkill"
     attacker:wait()
-    local said <const> = read(output)
+    local said <const> = files.read(output)
     os.remove(output)
     assert.equal("ready\n", said)
     assert.equal(CLIENTS, rounds)

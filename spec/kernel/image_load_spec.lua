@@ -4,6 +4,7 @@ local uv = require "luv"
 local json = require "bpf.json"
 local bpfctl = require "spec.support.bpfctl"
 local daemon = require "spec.support.daemon"
+local files = require "spec.support.files"
 local namespace = require "spec.support.namespace"
 local oci = require "spec.support.oci"
 local process = require "spec.support.process"
@@ -15,11 +16,6 @@ local EXAMPLES <const> = assert(uv.fs_realpath(bpfctl.examples)) .. "/"
 local PASS <const> = EXAMPLES .. "xdp_pass_kern.o"
 local ACCEPT <const> = EXAMPLES .. "accept-all.o"
 local COUNTER <const> = EXAMPLES .. "go-xdp-counter/bpf_bpfel.o"
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
 
 describe("images", function()
   local directory = ("/tmp/bpfd-spec-%d-images"):format(uv.os_getpid())
@@ -110,7 +106,8 @@ describe("images", function()
         assert.is_nil(ours.Path)
         assert.is_nil(ours["Signed By"])
         local object = bpfd:json("get", id)
-        assert.equal("sha256:" .. require("bpf.core").system.sha256(read(ACCEPT)), object.digest)
+        assert.equal("sha256:" .. require("bpf.core").system.sha256(files.read(ACCEPT)),
+          object.digest)
         assert.equal(json.decode "null", object.path)
       end)
     end
@@ -131,17 +128,17 @@ describe("images", function()
     end)
 
     it("have one object, or a label that says which", function()
-      local files = { ["/a.o"] = ACCEPT, ["/b.o"] = PASS }
-      oci.by_umoci(layout, "two", files, older)
+      oci.by_umoci(layout, "two", { ["/a.o"] = ACCEPT, ["/b.o"] = PASS }, older)
       copy("two", "acme/two:1")
       refused(load_tc("-i", url "acme/two:1"), "it has 2 layers; a bytecode image has one")
       publish_parts("acme/two:2", { labels = older, layers = { oci.layer {
-        { name = "a.o", data = read(ACCEPT) }, { name = "b.o", data = read(PASS) },
+        { name = "a.o", data = files.read(ACCEPT) }, { name = "b.o", data = files.read(PASS) },
       } } })
       refused(load_tc("-i", url "acme/two:2"),
         "it has 2 eBPF objects where one was expected: a.o, b.o\n$")
       publish_parts("acme/two:3", { labels = older, layers = { oci.layer {
-        { name = "b.o", data = read(PASS) }, { name = "accept-all.o", data = read(ACCEPT) },
+        { name = "b.o", data = files.read(PASS) },
+        { name = "accept-all.o", data = files.read(ACCEPT) },
       } } })
       assert.equal(0, load_tc("-i", url "acme/two:3").exit)
     end)
@@ -160,10 +157,10 @@ describe("images", function()
     local copied = directory .. "/copied"
     process.check { "skopeo", "copy", "--quiet", "--insecure-policy", "--src-tls-verify=false",
       "docker://" .. url "acme/counter:1", "dir:" .. copied }
-    local manifest = json.decode(read(copied .. "/manifest.json"))
+    local manifest = json.decode(files.read(copied .. "/manifest.json"))
     process.check { "sh", "-c", ("tar -xzf %s/%s -C %s"):format(copied,
       manifest.layers[1].digest:sub(8), copied) }
-    assert.is_true(read(COUNTER) == read(copied .. "/bpf_bpfel.o"))
+    assert.is_true(files.read(COUNTER) == files.read(copied .. "/bpf_bpfel.o"))
     assert.equal("0", process.check({ "stat", "-c", "%Y", copied .. "/bpf_bpfel.o" }):match "%d+")
     process.check { "rm", "-rf", copied }
   end)
@@ -376,7 +373,7 @@ describe("images", function()
     assert.matches("not " .. url "acme/judged:2", second.stderr)
   end)
 
-  local elf <const> = read(ACCEPT)
+  local elf <const> = files.read(ACCEPT)
   local labels <const> = { ["io.ebpf.programs"] = '{"accept":"tc"}' }
   local object <const> = { name = "x.o", data = elf }
   local function layer(...) return { labels = labels, layers = { oci.layer { ... } } } end

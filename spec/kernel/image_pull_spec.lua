@@ -5,6 +5,7 @@ local core = require "bpf.core"
 local image = require "bpf.image"
 local bpfctl = require "spec.support.bpfctl"
 local daemon = require "spec.support.daemon"
+local files = require "spec.support.files"
 local layout_server = require "spec.support.layout_server"
 local namespace = require "spec.support.namespace"
 local oci = require "spec.support.oci"
@@ -13,11 +14,6 @@ local pty = require "spec.support.pty"
 local rpc = require "spec.support.rpc"
 
 local ACCEPT <const> = assert(uv.fs_realpath(bpfctl.examples)) .. "/accept-all.o"
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
 
 -- Bytes that gzip cannot make smaller.
 local function noise(size)
@@ -36,7 +32,7 @@ describe("a pull that takes a while", function()
     namespace.join(near, far, "veth0")
     -- a second or so at this pace
     oci.put(layout, "any/slow:1", { labels = { ["io.ebpf.programs"] = '{"accept":"tc"}' },
-      layers = { oci.layer { { name = "accept.o", data = read(ACCEPT) },
+      layers = { oci.layer { { name = "accept.o", data = files.read(ACCEPT) },
         { name = "noise", data = noise(4 << 20) } } } })
     slow = layout_server.start(layout, { pace = 32768, down = down })
     hanging = require("spec.support.http_server").start(
@@ -107,7 +103,7 @@ describe("a pull that takes a while", function()
   local function is_whole()
     local store = assert(image.store.open(bpfd.state_dir .. "/images"))
     for _, hex in ipairs(core.system.list(store.path .. "/blobs/sha256")) do
-      if store.digest_of(read(store.path .. "/blobs/sha256/" .. hex)) ~= "sha256:" .. hex then
+      if store.digest_of(files.read(store.path .. "/blobs/sha256/" .. hex)) ~= "sha256:" .. hex then
         return false
       end
     end
@@ -136,7 +132,7 @@ describe("a pull that takes a while", function()
       pulls[i] = process.start({ "lua5.4", "-e", script }, { output = directory .. "/output" })
     end
     for _, pull in ipairs(pulls) do
-      assert.equal(0, pull:wait(60000), read(directory .. "/output"))
+      assert.equal(0, pull:wait(60000), files.read(directory .. "/output"))
     end
     assert.equal(1, #asked_for() - before)
     process.check { "rm", "-rf", directory .. "/own" }
@@ -286,7 +282,7 @@ describe("a pull that takes a while", function()
     local ok, failure = pcall(function()
       for i = 2, 4 do
         oci.put(layout, "any/slow:" .. i, { labels = { ["io.ebpf.programs"] = '{"accept":"tc"}' },
-          layers = { oci.layer { { name = "accept.o", data = read(ACCEPT) },
+          layers = { oci.layer { { name = "accept.o", data = files.read(ACCEPT) },
             { name = "noise", data = noise(2 << 20) } } } })
       end
       local function name(i) return slow.host .. "/any/slow:" .. i end
@@ -306,7 +302,7 @@ describe("a pull that takes a while", function()
     local other <close> = daemon.start { config = ([[return { registries = { ["%s"] =
       { plain_http = true } }, images = { size = "1MiB" } }]]):format(slow.host) }
     oci.put(layout, "any/slow:9", { labels = { ["io.ebpf.programs"] = '{"accept":"tc"}' },
-      layers = { oci.layer { { name = "accept.o", data = read(ACCEPT) } } } })
+      layers = { oci.layer { { name = "accept.o", data = files.read(ACCEPT) } } } })
     local small <const> = slow.host .. "/any/slow:9"
     other:check("pull-bytecode", "-i", small)
     local pull = process.start({ bpfctl.path, "--socket", other.socket, "pull-bytecode", "-i",

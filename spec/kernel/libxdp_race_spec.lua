@@ -1,5 +1,4 @@
 -- bpfd and xdp-loader at one interface at the same time, and bpfd's jobs that die in its midst.
-local core = require "bpf.core"
 local support = require "spec.support.chain"
 local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
@@ -141,17 +140,10 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
   it("is as it was, or as it was to be, at whatever moment a job of bpfd's dies", function()
     local theirs = xdp_loader.load(pair.near, "veth0", { priority = 50 })
     local stay = assert(rpc.load_xdp(served, "veth0", 1))
-    local function kill_job()
-      local path = ("/proc/%d/task/%d/children"):format(served.pid, served.pid)
-      local file <close> = assert(io.open(path))
-      for child in file:read("a"):gmatch "%d+" do
-        core.system.kill(math.tointeger(tonumber(child)), "KILL")
-      end
-    end
     for moment = 0, 4 * ROUNDS do
       local finish = begin_load(served, 20)
       uv.sleep(10 + moment * 7 % 90)
-      kill_job()
+      served:kill_jobs()
       local status, text = finish()
       local chain <const> = xdp_loader.ids(pair.near, "veth0")
       assert.same(chain, rpc.chain(served, { iface = "veth0" }))
@@ -159,7 +151,7 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
         assert.equal(text:match "%d+", tostring(chain[2]))
         local unloaded = bpfctl(served, "unload", tostring(chain[2]))
         uv.sleep(moment * 5 % 60)
-        kill_job()
+        served:kill_jobs()
         if unloaded() ~= 0 then rpc.call(served, "program.unload", { id = chain[2] }) end
       end
       assert.same({ stay.id, theirs.id }, xdp_loader.ids(pair.near, "veth0"))

@@ -2,15 +2,11 @@ require "spec.support.root"
 
 local bpf = require "bpf"
 local error_object = require "bpf.error"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 local uv = require "luv"
 
 local function built(name) return ("%s/objects/%s.o"):format(os.getenv "BUILD", name) end
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
 
 local function verdict(program)
   return assert(program:test_run { data = ("\0"):rep(64) }).verdict
@@ -44,7 +40,7 @@ describe("an object", function()
   it("opens from a path, a descriptor and memory alike", function()
     local path <const> = built "handles_counter"
     local fd = assert(uv.fs_open(path, "r", 0))
-    for _, source in ipairs { path, { fd = fd }, { data = read(path) } } do
+    for _, source in ipairs { path, { fd = fd }, { data = files.read(path) } } do
       local object <close> = assert(bpf.object.open(source, { name = "mine" }))
       assert.equal("mine", object.name)
       assert(object:choose "count")
@@ -233,7 +229,7 @@ describe("an object", function()
       assert.is_nil(object)
       assert.matches(pattern, err.message)
     end
-    local whole <const> = read(built "handles_counter")
+    local whole <const> = files.read(built "handles_counter")
     process.check { "mkfifo", directory .. "/fifo" }
     refused(directory, "is a directory")
     refused(directory .. "/fifo", "is a FIFO")
@@ -254,7 +250,7 @@ describe("an object", function()
   end)
 
   it("refuses one whose names are in a section that is none, wherever that lies", function()
-    local whole <const> = read(built "handles_slots")
+    local whole <const> = files.read(built "handles_slots")
     local at <const> = ("=I8"):unpack(whole, 0x28 + 1) + ("=I2"):unpack(whole, 0x3e + 1) * 64
     local object, err = bpf.object.open { data = whole:sub(1, at + 4) .. ("=I4"):pack(0)
       .. whole:sub(at + 9, at + 24) .. ("=i8"):pack(-1) .. whole:sub(at + 33) }
@@ -263,7 +259,7 @@ describe("an object", function()
   end)
 
   it("refuses one whose instructions lie between the places of instructions", function()
-    local whole <const> = read(built "handles_slots")
+    local whole <const> = files.read(built "handles_slots")
     local table_at <const>, count <const> = ("=I8"):unpack(whole, 0x28 + 1),
       ("=I2"):unpack(whole, 0x3c + 1)
     local at, place = table_at, 0
@@ -276,7 +272,7 @@ describe("an object", function()
   end)
 
   it("survives every truncation and many a flipped byte", function()
-    local whole <const> = read(built "handles_slots")
+    local whole <const> = files.read(built "handles_slots")
     for length = 1, #whole, 97 do
       local object <close> = bpf.object.open { data = whole:sub(1, length) }
       assert.is_nil(object)

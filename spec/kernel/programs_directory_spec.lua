@@ -203,7 +203,7 @@ describe("programs.d", function()
       .. entry("a", "veth0", 20, 'persist = true, map_owner = "owner",')
       .. entry("b", "veth0", 30, 'persist = true, map_owner = "owner",')
       .. entry("p", "late*", 40, "persist = true,") .. entry("gone", "veth0", 50, "persist = true,")
-    assert.equal(0, bpfctl.run(served, { "apply", "-", "--as", "hand.lua" }, { stdin = text }).exit)
+    bpfctl.applied(served, "hand.lua", text)
     for _, program in ipairs(list()) do
       if program.label == "gone" then served:check("unload", tostring(program.id)) end
     end
@@ -220,8 +220,7 @@ describe("programs.d", function()
       return running() == "a veth0, b veth0, p late0, p late1"
     end, 5000), running())
     assert.equal("applied", state("hand.lua").state)
-    assert.equal(0, bpfctl.run(served, { "apply", "-", "--as", "hand.lua", "--prune" },
-      { stdin = "" }).exit)
+    bpfctl.applied(served, "hand.lua", "", "--prune")
   end)
 end)
 

@@ -1,5 +1,6 @@
 -- Runs the built bpfctl as a user would.
 local uv = require "luv"
+local json = require "bpf.json"
 local process = require "spec.support.process"
 
 local bpfctl = {}
@@ -29,6 +30,27 @@ function bpfctl.run(daemon, arguments, options)
   local env = { TZ = "UTC", BPFD_SOCKET = daemon and daemon.socket or false }
   for name, value in pairs(options.env or {}) do env[name] = value end
   return process.run(line, { env = env, stdin = options.stdin, cwd = options.cwd })
+end
+
+---Applies a declaration that is a text, under this name.
+---@return process.result
+function bpfctl.apply(daemon, name, text, ...)
+  return bpfctl.run(daemon, { "apply", "-", "--as", name, ... }, { stdin = text })
+end
+
+---The same, which must succeed.
+---@return table<string, table> found  the changes by label, and by label and interface in one word
+---@return table[] changes  in order
+function bpfctl.applied(daemon, name, text, ...)
+  local result <const> = bpfctl.apply(daemon, name, text, "-o", "json", ...)
+  if result.exit ~= 0 then
+    error(("bpfctl apply: exit %d\n%s"):format(result.exit, result.stderr), 2)
+  end
+  local found, changes = {}, assert(json.decode(result.stdout)).changes
+  for _, change in ipairs(changes) do
+    found[change.label], found[change.label .. (change.iface or "")] = change, change
+  end
+  return found, changes
 end
 
 ---The words of a line as a shell takes them, quotes too: for lines pasted from the guide.

@@ -5,17 +5,13 @@ local dkjson = require "dkjson"
 local bpf = require "bpf"
 local process = require "spec.support.process"
 local bpfctl = require "spec.support.bpfctl"
+local files = require "spec.support.files"
 
 local daemon = {}
 daemon.__index = daemon
 
 local BUILD <const> = os.getenv "BUILD" or uv.cwd() .. "/build"
 local made = 0
-
-local function write(path, text)
-  local file <close> = assert(io.open(path, "w"))
-  file:write(text)
-end
 
 local function read(path)
   local file <close> = io.open(path)
@@ -66,17 +62,23 @@ function daemon:begin()
   self.socket = self.run_dir .. "/bpfd.sock"
   local config <const> = options.config or "return {}\n"
   for name, text in pairs(options.declarations or {}) do self:declaration(name, text) end
-  write(self.config, type(config) == "function" and config(directory) or config)
+  files.write(self.config, type(config) == "function" and config(directory) or config)
   for name, text in pairs(options.policies or {}) do self:policy(name, text) end
   self:restart()
 end
 
----Writes a file of its policy.d, or takes it away where there is no text.
-function daemon:policy(name, text)
-  local directory <const> = self.directory .. "/policy.d"
+local function put(self, place, name, text)
+  local directory <const> = self.directory .. "/" .. place
+  local path <const> = directory .. "/" .. name
   uv.fs_mkdir(directory, tonumber("755", 8))
-  if text then write(directory .. "/" .. name, text) else os.remove(directory .. "/" .. name) end
+  if text then files.write(path, text) else os.remove(path) end
 end
+
+---Writes a file of its policy.d, or takes it away where there is no text.
+function daemon:policy(name, text) put(self, "policy.d", name, text) end
+
+---The same of its programs.d.
+function daemon:declaration(name, text) put(self, "programs.d", name, text) end
 
 ---Starts it again with the same directories.
 function daemon:restart()
@@ -107,6 +109,17 @@ function daemon:kill()
   return self.process:wait()
 end
 
+---Kills the jobs that it has under way; returns whether there were any.
+---@param signal? string  "sigkill" when left out
+---@return boolean
+function daemon:kill_jobs(signal)
+  local any = false
+  for _, child in ipairs(process.children(self.pid)) do
+    any = uv.kill(child, signal or "sigkill") == 0 or any
+  end
+  return any
+end
+
 ---SIGTERM; returns its exit status.
 function daemon:stop()
   self.process:signal "sigterm"
@@ -124,13 +137,6 @@ function daemon:end_boot(options)
   for _, name in ipairs { "programs", "chains", "declarations" } do
     assert(index:execute("UPDATE " .. name .. " SET boot_id = 'the one before'"))
   end
-end
-
----Writes a file of its programs.d, or takes it away where there is no text.
-function daemon:declaration(name, text)
-  local directory <const> = self.directory .. "/programs.d"
-  uv.fs_mkdir(directory, tonumber("755", 8))
-  if text then write(directory .. "/" .. name, text) else os.remove(directory .. "/" .. name) end
 end
 
 ---Runs `bpfctl ...` against it.

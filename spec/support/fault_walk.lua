@@ -107,11 +107,7 @@ local function clean(self, operation)
   self:unload_others()
 end
 
-local function is_settled(self)
-  local file <close> = io.open(("/proc/%d/task/%d/children"):format(self.served.pid,
-    self.served.pid))
-  return not file or file:read "a" == ""
-end
+local function is_settled(self) return #process.children(self.served.pid) == 0 end
 
 -- Another daemon finds what there is.
 local function come_back(self)

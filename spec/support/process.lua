@@ -37,6 +37,18 @@ function process.eventually(check, milliseconds)
   return check()
 end
 
+---The processes that one has started and not waited for; none of one that has ended.
+---@param pid integer
+---@return integer[]
+function process.children(pid)
+  local file <close> = io.open(("/proc/%d/task/%d/children"):format(pid, pid))
+  local list = {}
+  for child in (file and file:read "a" or ""):gmatch "%d+" do
+    list[#list + 1] = math.tointeger(tonumber(child))
+  end
+  return list
+end
+
 ---Runs a program to its end.
 ---@param arguments string[]  the program and its arguments
 ---@param options? table  env (false unsets), stdin, cwd, seconds (60)

@@ -1,16 +1,12 @@
 -- A docker-registry of a spec's own on a free port of loopback: plain, with a password, with TLS.
 local uv = require "luv"
+local files = require "spec.support.files"
 local process = require "spec.support.process"
 
 local registry = {}
 registry.__index = registry
 
 local made = 0
-
-local function write(path, text)
-  local file <close> = assert(io.open(path, "w"))
-  file:write(text)
-end
 
 ---A port that nobody listens on.
 ---@return integer
@@ -35,7 +31,7 @@ function registry.make_certificates(directory)
     "-days", "2", "-subj", "/CN=bpfd spec CA", "-keyout", path "ca.key", "-out", path "ca.pem")
   openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
     "-subj", "/CN=127.0.0.1", "-keyout", path "server.key", "-out", path "server.csr")
-  write(path "names", "subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+  files.write(path "names", "subjectAltName=IP:127.0.0.1,DNS:localhost\n")
   openssl("x509", "-req", "-in", path "server.csr", "-CA", path "ca.pem", "-CAkey", path "ca.key",
     "-CAcreateserial", "-days", "2", "-extfile", path "names", "-out", path "server.pem")
 end
@@ -55,7 +51,7 @@ local function configuration(self, options)
   end
   if options.users then
     local path = self.directory .. "/htpasswd"
-    write(path, "")
+    files.write(path, "")
     for user, password in pairs(options.users) do
       process.check { "htpasswd", "-Bb", "-C", "4", path, user, password }
     end
@@ -104,7 +100,7 @@ function registry.start(options)
   assert(uv.fs_mkdir(directory, tonumber("700", 8)))
   local self = setmetatable({ directory = directory, port = registry.free_port() }, registry)
   self.host = "127.0.0.1:" .. self.port
-  write(directory .. "/config.yml", configuration(self, options))
+  files.write(directory .. "/config.yml", configuration(self, options))
   self.settings = { registries = { [self.host] = { plain_http = not options.tls, ca = self.ca } } }
   self.process = process.start({ "docker-registry", "serve", directory .. "/config.yml" },
     { output = directory .. "/log" })

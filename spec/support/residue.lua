@@ -33,10 +33,7 @@ local function descriptors(lines, pid)
 end
 
 local function children(lines, pid)
-  local file <close> = io.open(("/proc/%d/task/%d/children"):format(pid, pid))
-  for child in (file and file:read "a" or ""):gmatch "%d+" do
-    lines[#lines + 1] = "child " .. child
-  end
+  for _, child in ipairs(process.children(pid)) do lines[#lines + 1] = "child " .. child end
 end
 
 -- A line of qdiscs that every interface has, to tell one list of filters from the next.
