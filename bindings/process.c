@@ -15,12 +15,9 @@
 
 #define KEPT_DESCRIPTORS 1100
 
-/* fork({ descriptor ... }) -> pid, or 0 in the child, which keeps only these (core/process.h) */
-static int fork_child(lua_State *L)
+static size_t check_kept(lua_State *L, int keep[KEPT_DESCRIPTORS])
 {
-	int keep[KEPT_DESCRIPTORS];
 	size_t count;
-	pid_t pid;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
 	count = lua_rawlen(L, 1);
@@ -30,11 +27,40 @@ static int fork_child(lua_State *L)
 		keep[i] = check_descriptor_number(L, -1);
 		lua_pop(L, 1);
 	}
-	pid = process_fork(keep, count);
+	return count;
+}
+
+/* fork({ descriptor ... }) -> pid, or 0 in the child, which keeps only these (core/process.h) */
+static int fork_child(lua_State *L)
+{
+	int keep[KEPT_DESCRIPTORS];
+	size_t count = check_kept(L, keep);
+	pid_t pid = process_fork(keep, count);
+
 	if (pid < 0)
 		return push_errno(L, pid, "cannot fork");
 	lua_pushinteger(L, pid);
 	return 1;
+}
+
+/* release({ descriptor ... }) -> true: all others are let go of (core/process.h) */
+static int release(lua_State *L)
+{
+	int keep[KEPT_DESCRIPTORS];
+	size_t count = check_kept(L, keep);
+	int err = process_release(keep, count);
+
+	if (err)
+		return push_errno(L, err, "cannot let go of descriptors");
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* set_name(text): this process's, see core/process.h */
+static int set_name(lua_State *L)
+{
+	process_set_name(luaL_checkstring(L, 1));
+	return 0;
 }
 
 /* wait(pid [, block]) -> { code = n } or { signal = n }, false while it runs */
@@ -150,6 +176,8 @@ const luaL_Reg process_functions[] = {
     {"limit_data", limit_data},
     {"leave", leave},
     {"raise_descriptor_limit", raise_descriptor_limit},
+    {"release", release},
+    {"set_name", set_name},
     {"trim", trim},
     {"wait", wait_child},
     {NULL, NULL},

@@ -30,7 +30,7 @@ static bool is_kept(int fd, const int *keep, size_t count)
 	return fd <= STDERR_FILENO;
 }
 
-static int release_descriptors(const int *keep, size_t count)
+int process_release(const int *keep, size_t count)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	DIR *list = opendir("/proc/self/fd");
@@ -59,7 +59,7 @@ static void become_child(pid_t parent, const int *keep, size_t count)
 	forget_handlers();
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
 		_exit(EXIT_FAILURE);
-	if (release_descriptors(keep, count))
+	if (process_release(keep, count))
 		_exit(EXIT_FAILURE);
 }
 
@@ -80,6 +80,11 @@ pid_t process_fork(const int *keep, size_t count)
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid < 0 ? -err : pid;
+}
+
+void process_set_name(const char *name)
+{
+	prctl(PR_SET_NAME, name);
 }
 
 int process_wait(pid_t pid, int block, int *code, int *signal)

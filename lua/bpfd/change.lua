@@ -112,13 +112,21 @@ local function entries(daemon, plan, outcome)
   end
 end
 
+-- What change_job wants of a plan, and nothing of what the daemon itself does before and after.
+local function work_of(plan)
+  return { run_dir = plan.dirs.run_dir, group = plan.group, add = plan.add, drop = plan.drop,
+    attach = plan.attach, keep = plan.keep }
+end
+
 -- `answer` is to what the job asks of the policies; nil where they are not asked.
 local function run_job(request, plan, answer)
+  local work <const> = work_of(plan)
   return request:run(function(progress, ask)
     -- a collection writes its marks into all that the daemon has, and so copies each page of it
     collectgarbage "stop"
-    return change_job.run(plan, progress, answer and ask)
-  end, kept_descriptors(plan), answer)
+    return change_job.perform(work, progress, answer and ask)
+  end, { keep = kept_descriptors(plan), answer = answer,
+    call = { module = "bpfd.change_job", arguments = work } })
 end
 
 -- What has come and cannot be written down is taken back. Where something has gone for it, that

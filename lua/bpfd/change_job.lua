@@ -7,6 +7,7 @@ local core = require "bpf.core"
 local uv = require "luv"
 local attaching = require "bpfd.attaching"
 local change_hooks = require "bpfd.change_hooks"
+local directories = require "bpfd.directories"
 local engine_choice = require "bpfd.engine_choice"
 local judging = require "bpfd.judging"
 local leaving = require "bpfd.leaving"
@@ -19,7 +20,7 @@ local STEPS <const> = { "copy", "open", "verify", "pin", "attach" }
 local TRIES <const> = 10 -- as libxdp does
 
 ---@class bpfd.change_plan
----@field dirs table
+---@field run_dir string    the daemon's
 ---@field group integer?   who may use the maps
 ---@field add bpfd.addition[]  owners of maps before those that share them
 ---@field drop table[]     programs that go: id, note, hook_name, settings, engine_options, and as
@@ -223,14 +224,15 @@ local function doing(plan, culprit)
   return "changing what runs"
 end
 
---- Does it. What cannot be tidied up is for `reconcile.settle`: see bpfd.job.
+--- Does it, as a job's `call`. What cannot be tidied up is for `reconcile.settle`: see bpfd.job.
 ---@param plan bpfd.change_plan
 ---@param progress fun(step: string, done: integer, total: integer)
 ---@param ask (fun(question: table): table?, bpf.error?)?  where policies are asked
 ---@return { added: table[], chains: table<string, table|false> }? outcome
 ---@return bpf.error? err
 ---@return boolean? is_broken_off
-function change_job.run(plan, progress, ask)
+function change_job.perform(plan, progress, ask)
+  plan.dirs = directories.at(plan.run_dir)
   local pid <const> = core.system.identity().pid
   local home <close> = assert(core.system.open "/proc/self/ns/net")
   local before <const> = #STEPS - 1
@@ -247,6 +249,9 @@ function change_job.run(plan, progress, ask)
     addition.dirs, addition.group = plan.dirs, plan.group
   end
   local outcome, err, culprit = work(job)
+  for _, addition in ipairs(plan.add) do
+    if addition.object then addition.object:close() end
+  end
   local tidied, trouble = bpf.pin.remove_tree(plan.dirs:staging(pid))
   if not outcome then return nil, err:because(doing(plan, culprit)), not tidied end
   if not tidied then error(trouble) end

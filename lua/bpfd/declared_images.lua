@@ -22,7 +22,7 @@ function declared_images.resolve(daemon, request, entry, wish)
     local found = {}
     for key, value in pairs(wish) do found[key] = value end
     found.digest = digest
-    return request:run(function() return look_into(found, entry.name) end, {})
+    return request:run(function() return look_into(found, entry.name) end)
   end)
   if not facts then return nil, err end
   entry.name, entry.digest, entry.image_digest = facts.name, facts.object, facts.image

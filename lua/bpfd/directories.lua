@@ -66,20 +66,28 @@ local function lock(self)
   return true
 end
 
+-- The paths of what is pinned.
+local function at(run_dir)
+  return setmetatable({ run_dir = run_dir, fs = run_dir .. "/fs" }, directories)
+end
+
+--- Those of a daemon, as its jobs need them.
+---@param run_dir string
+directories.at = at
+
 --- Makes and locks them.
 ---@param run_dir string
 ---@param state_dir string
----@return table? directories, bpf.error? err
+---@return table? directories, bpf.error? err  its locks are held until the process ends
 function directories.open(run_dir, state_dir)
-  local self = setmetatable({ run_dir = absolute(run_dir), state_dir = absolute(state_dir) },
-    directories)
+  local self = at(absolute(run_dir))
+  self.state_dir = absolute(state_dir)
   local good, err = make(self.run_dir, 493) -- 0755: what is inside has its own rights
   if good then good, err = make(self.state_dir, 448) end -- 0700
   if good then good, err = check_owner(self.run_dir) end
   if good then good, err = check_owner(self.state_dir) end
   if good then good, err = lock(self) end
   if not good then return nil, err end
-  self.fs = self.run_dir .. "/fs"
   self.database = self.state_dir .. "/bpfd.db"
   self.objects = self.state_dir .. "/objects"
   return self

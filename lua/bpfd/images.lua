@@ -115,7 +115,7 @@ local function pull_in_turn(daemon, request, wish)
   local options <const> = pull_options(daemon, wish)
   local image, err = request:run(function(progress, ask)
     return run_pull(wish, options, progress, ask)
-  end, {}, function() return json.object(images.kept(daemon)) end, "pull")
+  end, { lane = "pull", answer = function() return json.object(images.kept(daemon)) end })
   if image and image.fetched then
     log.info("%s is pulled, %s, for user %d", wish.reference:text(), image.digest, request.peer.uid)
   end

@@ -112,7 +112,7 @@ function objects:take(request, sources, options)
       if not digests[i] then return nil, err:because("reading " .. source.path) end
     end
     return digests
-  end, descriptors)
+  end, { keep = descriptors })
   if not all then return nil, err end
   return hold(self, all)
 end

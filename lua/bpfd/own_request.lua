@@ -18,9 +18,7 @@ function own_request.descriptor()
   return nil, error_object.new { code = "EINVAL", message = "no descriptor came with it" }
 end
 
-function own_request.run(_, work, keep, answer, lane)
-  return job.run(work, { keep = keep, answer = answer, lane = lane })
-end
+function own_request.run(_, work, options) return job.run(work, options) end
 
 function own_request.cancel() return false end
 

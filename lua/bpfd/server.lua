@@ -37,9 +37,9 @@ function request_methods:descriptor(place)
   return nil, refusal("EINVAL", ("no descriptor %s came with the request"):format(tostring(place)))
 end
 
---- Runs work in a job that ends with the request; `answer` is to what it asks.
----@param lane string?  of bpfd.job
-function request_methods:run(work, keep, answer, lane)
+--- Runs work in a job that ends with the request.
+---@param options { keep: table?, answer: function?, lane: string?, call: table? }?  of bpfd.job
+function request_methods:run(work, options)
   local progress
   if self.params.progress then
     progress = function(step, done, total)
@@ -48,8 +48,10 @@ function request_methods:run(work, keep, answer, lane)
     end
   end
   if self.cancelled then return nil, refusal("ECANCELED", self.cancelled) end
+  options = options or {}
   local result, err, died = job.run(work, {
-    keep = keep, answer = answer, lane = lane, progress = progress,
+    keep = options.keep, answer = options.answer, lane = options.lane, call = options.call,
+    progress = progress,
     owner = { uid = self.peer.uid, connection = self.connection },
     started = function(started) self.job = started end,
   })

@@ -28,7 +28,7 @@ end
 -- Loads programs to find out, so once for each daemon.
 local function engines(daemon, request)
   if daemon.engines then return daemon.engines end
-  local found <const> = request:run(function() return bpf.features.list "engine" end, {})
+  local found <const> = request:run(function() return bpf.features.list "engine" end)
   if not found then return {} end
   local list = {}
   for i, engine in ipairs(found) do

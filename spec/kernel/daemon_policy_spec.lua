@@ -34,7 +34,7 @@ describe("the daemon's policies", function()
     rpc.unload_all(served)
   end)
 
-  local function children() return process.children(served.pid) end
+  local function children() return served:working() end
 
   -- All but the process of the policies, which may be another one now.
   local function scan() return (rpc.masked(residue.scan(served)):gsub("child %d+\n", "")) end

@@ -109,14 +109,22 @@ function daemon:kill()
   return self.process:wait()
 end
 
+---Its children that are at work, not those that wait for their next job.
+---@return integer[] pids
+function daemon:working()
+  local pids = {}
+  for pid, name in pairs(process.children(self.pid)) do
+    if name ~= "bpfd-idle" then pids[#pids + 1] = pid end
+  end
+  return pids
+end
+
 ---Kills the jobs that it has under way; returns whether there were any.
 ---@param signal? string  "sigkill" when left out
 ---@return boolean
 function daemon:kill_jobs(signal)
   local any = false
-  for _, child in ipairs(process.children(self.pid)) do
-    any = uv.kill(child, signal or "sigkill") == 0 or any
-  end
+  for _, pid in ipairs(self:working()) do any = uv.kill(pid, signal or "sigkill") == 0 or any end
   return any
 end
 

@@ -107,7 +107,7 @@ local function clean(self, operation)
   self:unload_others()
 end
 
-local function is_settled(self) return #process.children(self.served.pid) == 0 end
+local function is_settled(self) return #self.served:working() == 0 end
 
 -- Another daemon finds what there is.
 local function come_back(self)

@@ -37,16 +37,21 @@ function process.eventually(check, milliseconds)
   return check()
 end
 
----The processes that one has started and not waited for; none of one that has ended.
+local function first_line(path)
+  local file <close> = io.open(path)
+  return file and file:read "l"
+end
+
+---The children of a process with one thread that still run.
 ---@param pid integer
----@return integer[]
+---@return table<integer, string> children  what each is called, by pid
 function process.children(pid)
-  local file <close> = io.open(("/proc/%d/task/%d/children"):format(pid, pid))
-  local list = {}
-  for child in (file and file:read "a" or ""):gmatch "%d+" do
-    list[#list + 1] = math.tointeger(tonumber(child))
+  local found = {}
+  local list = first_line(("/proc/%d/task/%d/children"):format(pid, pid)) or ""
+  for child in list:gmatch "%d+" do
+    found[math.tointeger(tonumber(child))] = first_line(("/proc/%s/comm"):format(child))
   end
-  return list
+  return found
 end
 
 ---Runs a program to its end.

@@ -32,8 +32,21 @@ local function descriptors(lines, pid)
   end
 end
 
+-- A process that waits for its next job must hold nothing of the last.
 local function children(lines, pid)
-  for _, child in ipairs(process.children(pid)) do lines[#lines + 1] = "child " .. child end
+  for child, name in pairs(process.children(pid)) do
+    if name == "bpfd-idle" then
+      local held = {}
+      descriptors(held, child)
+      for _, line in ipairs(held) do
+        if not line:find "/log$" and not line:find "/jobs%.lock$" then
+          lines[#lines + 1] = "idle " .. line
+        end
+      end
+    else
+      lines[#lines + 1] = "child " .. child
+    end
+  end
 end
 
 -- A line of qdiscs that every interface has, to tell one list of filters from the next.

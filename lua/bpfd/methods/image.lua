@@ -17,7 +17,7 @@ local function with_store(daemon, request, work)
     local store, err = require("bpf.image.store").open(path)
     if not store then return nil, err end
     return work(store)
-  end, {})
+  end)
 end
 
 image["image.pull"] = {

@@ -30,7 +30,7 @@ system["system.reload"] = {
 system["system.features"] = {
   parameters = {},
   run = function(_, request)
-    local found, err = request:run(function() return bpf.features.list() end, {})
+    local found, err = request:run(function() return bpf.features.list() end)
     if not found then return nil, err end
     for _, feature in ipairs(found) do feature.reason = feature.reason or json.null end
     return {
