@@ -76,27 +76,35 @@ local function iface_of(row, known)
   return known[row.ifindex]
 end
 
--- Names of interfaces, and where a member stands, are of now.
-local function attach_now(daemon, row, known)
-  local parts = { row.attach:sub(1, -2) }
-  if row.iface then parts[#parts + 1] = ',"iface":' .. quoted(iface_of(row, known)) end
+-- Where a member stands is of now, as its interface's name is.
+local function attach_now(daemon, row, parts, iface, known)
+  local texts = { parts.attach:sub(1, -2) }
+  if iface then texts[#texts + 1] = ',"iface":' .. quoted(iface) end
   if chain_types[row.type] then
-    local chain = chain_of(daemon, row.hook, known) or {}
-    parts[#parts + 1] = (',"position":%s,"engine":%s'):format(row.position or "null",
+    local chain = chain_of(daemon, parts.hook, known) or {}
+    texts[#texts + 1] = (',"position":%s,"engine":%s'):format(parts.position or "null",
       quoted(chain.engine))
-    if row.type == "xdp" then parts[#parts + 1] = ',"xdp_mode":' .. quoted(chain.xdp_mode) end
+    if row.type == "xdp" then texts[#texts + 1] = ',"xdp_mode":' .. quoted(chain.xdp_mode) end
   end
-  return table.concat(parts) .. "}"
+  return table.concat(texts) .. "}"
 end
 
 --- What a list shows of one of ours, as JSON.
 ---@param daemon table
----@param row table    of the store
+---@param row table    of the store, by `programs` or `program`
 ---@param known table  what this list has asked for already: chains by hook, names by ifindex;
 ---  filled
 ---@return string
 function program_object.listed(daemon, row, known)
-  return ('%s,"attach":%s}'):format(row.object:sub(1, -2), attach_now(daemon, row, known))
+  local shown <const>, id <const> = daemon.store.shown, row.id
+  local iface <const> = iface_of(row, known)
+  local before <const> = shown[id]
+  if before and before.iface == iface then return before.text end
+  local parts <const> = daemon.store:parts_to_show(id)
+  local text <const> = ('%s,"attach":%s}'):format(parts.object:sub(1, -2),
+    attach_now(daemon, row, parts, iface, known))
+  shown[id] = { iface = iface, text = text }
+  return text
 end
 
 local function add_details(object, daemon, row)

@@ -16,8 +16,22 @@ local statement <const> = database.statement
 function store.open(path, boot_id)
   local self, err = database.open(path)
   if not self then return nil, err end
-  self.boot_id = boot_id
+  self.boot_id, self.shown = boot_id, {}
   return setmetatable(self, store)
+end
+
+--- Goes on with the database of another store, which is closed.
+function store:take(other)
+  self.shown = {}
+  return database.take(self, other)
+end
+
+--- Runs body() in a transaction: all of its changes or, if it raises or returns nil, none.
+---@return any result, bpf.error? err
+function store:change(body)
+  local result, err = database.change(self, body)
+  if result == nil then self.shown = {} end
+  return result, err
 end
 
 local function program_of(row)
@@ -34,10 +48,16 @@ function store:program(id)
   return program_of(statement(self, "SELECT * FROM programs WHERE id = ?"):row(id))
 end
 
---- Rows by id, one at a time, without the notes: no list of all of them is ever held.
+--- Rows by id, one at a time, of what never changes but by `put_program`.
 function store:programs()
-  return statement(self, [[SELECT id, type, hook, position, map_owner_id, iface, ifindex,
-      object, attach FROM programs ORDER BY id]]):rows()
+  return statement(self, "SELECT id, type, iface, ifindex FROM programs ORDER BY id"):rows()
+end
+
+--- What a list is to show of a program that has a row; `shown[id]` is the caller's to keep what it
+--- made of that, and nil once anything of it has changed.
+---@return { hook: string?, position: integer?, object: string, attach: string }
+function store:parts_to_show(id)
+  return statement(self, "SELECT hook, position, object, attach FROM programs WHERE id = ?"):row(id)
 end
 
 --- What tells a program's pins from those of others: rows by id, with parts of the note.
@@ -170,6 +190,7 @@ end
 ---@param shown { object: string, attach: string }  what of it is shown and never changes, as JSON
 function store:put_program(id, note, hook, shown)
   if note.persist then self:make_durable() end
+  self.shown[id] = nil
   return assert(statement(self, [[INSERT OR REPLACE INTO programs
       (id, boot_id, type, hook, map_owner_id, iface, ifindex, persist, declared_by, note, object,
         attach) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]])
@@ -181,6 +202,7 @@ end
 function store:remove_program(id)
   local row <const> = statement(self, "SELECT persist FROM programs WHERE id = ?"):row(id)
   if row and row.persist == 1 then self:make_durable() end
+  self.shown[id] = nil
   return assert(statement(self, "DELETE FROM programs WHERE id = ?"):run(id))
 end
 
@@ -188,6 +210,7 @@ end
 ---@param hook string
 ---@param manifest table?
 function store:put_chain(hook, manifest)
+  for _, id in ipairs(self:on_hook(hook)) do self.shown[id] = nil end
   assert(statement(self, "UPDATE programs SET position = NULL WHERE hook = ?"):run(hook))
   if not manifest then
     return assert(statement(self, "DELETE FROM chains WHERE hook = ?"):run(hook))
@@ -234,6 +257,7 @@ end
 --- Forgets what ran before the last boot. Returns how many programs there were.
 ---@return integer
 function store:forget_other_boots()
+  self.shown = {}
   assert(statement(self, "DELETE FROM chains WHERE boot_id <> ?"):run(self.boot_id))
   return assert(statement(self, "DELETE FROM programs WHERE boot_id <> ?"):run(self.boot_id))
 end

@@ -28,7 +28,12 @@ describe("work that takes long", function()
   local function jobs() return rpc.call(served, "system.status").jobs end
 
   local function wait_for_job()
-    assert.is_true(process.eventually(function() return #served:working() > 0 end, 2000))
+    assert.is_true(process.eventually(function()
+      for _, name in pairs(process.children(served.pid)) do
+        if name == "bpfd-job" then return true end
+      end
+      return false
+    end, 2000))
   end
 
   local function answers(client, count)

@@ -207,7 +207,7 @@ program["program.list"] = {
     for row in daemon.store:programs() do
       own[row.id] = true
       if (not types or types[row.type]) and (not matches
-          or matches(json.decode(row.object).metadata)) then
+          or matches(json.decode(daemon.store:parts_to_show(row.id).object).metadata)) then
         table.insert(list, { id = row.id, text = program_object.listed(daemon, row, chains) })
       end
     end
