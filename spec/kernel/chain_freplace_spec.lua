@@ -2,12 +2,13 @@
 -- says so. Random chains are in chain_model_spec.lua.
 local bpf = require "bpf"
 local chain = require "bpf.chain"
+local chain_engine = require "spec.support.chain_engine"
 local support = require "spec.support.chain"
-local uv = require "luv"
 local verdict = require "bpf.verdict"
 
-local engine = chain.engine "freplace"
-local XDP <const>, TC <const> = { type = "xdp" }, { type = "tc" }
+local freplace <const> = chain_engine.new "freplace"
+local engine <const> = freplace.engine
+local XDP <const> = { type = "xdp" }
 local ALL <const> = assert(verdict.encode("xdp", verdict.values "xdp"))
 local PASS <const>, DROP <const> = 2, 1
 local RETURN_BIT <const> = 1 << 31
@@ -41,20 +42,6 @@ if not is_available then
   return
 end
 
-local function load_member(kind, name, globals)
-  return support.member(kind, "chain_" .. kind, name, globals, nil, "freplace")
-end
-
-local function fixed(kind, value)
-  return load_member(kind, "plain", { fixed = string.pack("i8", value) })
-end
-
-local function descriptors()
-  local count, scan = 0, assert(uv.fs_scandir "/proc/self/fd")
-  while uv.fs_scandir_next(scan) do count = count + 1 end
-  return count
-end
-
 ---What libxdp reads out of a dispatcher.
 local function read_config(program)
   local info = assert(program:info())
@@ -73,52 +60,11 @@ local function read_config(program)
 end
 
 describe("a chain of extension programs", function()
-  for kind, codes in pairs {
-    xdp = { 0, 1, 2, 3, 4, 31 },
-    tc = { -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 30 },
-  } do
-    it(("proceeds on each %s verdict, on that one only, and always on dispatcher_return"):format(
-      kind), function()
-      local unknown = kind == "xdp" and 200 or 100
-      local last <close> = fixed(kind, unknown)
-      for position, name in ipairs(verdict.values(kind)) do
-        local mask = assert(verdict.encode(kind, { name }))
-        for at, code in ipairs(codes) do
-          local first <close> = fixed(kind, code)
-          local build <close> = assert(engine.build({ type = kind },
-            { first:with(mask), last:with(mask) }))
-          local proceeds = at == position or at == #codes
-          assert.equal(proceeds and unknown or code & 0xffffffff, (support.run(build.program)),
-            name .. " and " .. code)
-        end
-      end
-    end)
-  end
-
-  it("ends in pass, for tc in unspec or, if asked to, in ok", function()
-    local xdp <close> = fixed("xdp", DROP)
-    local tc <close> = fixed("tc", 3)
-    local pipe = assert(verdict.encode("tc", { "pipe" }))
-    local passed <close> = assert(engine.build(XDP, { xdp:with(ALL) }))
-    local next_filter <close> = assert(engine.build(TC, { tc:with(pipe) }))
-    local ok <close> = assert(engine.build(TC, { tc:with(pipe) }, { tc_end = "ok" }))
-    assert.equal(PASS, (support.run(passed.program)))
-    assert.equal(0xffffffff, (support.run(next_filter.program)))
-    assert.equal(0, (support.run(ok.program)))
-  end)
-
-  it("may hold one program several times", function()
-    local member <close> = load_member("xdp", "globals")
-    member:choose(PASS)
-    local build <close> = assert(engine.build(XDP,
-      { member:with(ALL), member:with(ALL), member:with(ALL) }))
-    assert.equal(PASS, (support.run(build.program)))
-    assert.equal(3, member:runs())
-  end)
+  freplace:keeps_promises(true)
 
   it("shares its members with other chains, verified once", function()
-    local first <close> = load_member("xdp", "count")
-    local second <close> = load_member("xdp", "statics")
+    local first <close> = freplace:member("xdp", "count")
+    local second <close> = freplace:member("xdp", "statics")
     local id = assert(first.program:info()).id
     first:choose(PASS)
     second:choose(DROP)
@@ -135,7 +81,7 @@ describe("a chain of extension programs", function()
   it("runs members that change packets", function()
     local members, places = {}, {}
     for position, name in ipairs { "head", "tail", "head", "count" } do
-      members[position] = load_member("xdp", name)
+      members[position] = freplace:member("xdp", name)
       members[position]:choose(PASS)
       places[position] = members[position]:with(ALL)
     end
@@ -146,7 +92,7 @@ describe("a chain of extension programs", function()
   end)
 
   it("runs ten members, and says that it cannot run eleven", function()
-    local member <close> = load_member("xdp", "count")
+    local member <close> = freplace:member("xdp", "count")
     member:choose(PASS)
     local places = {}
     for position = 1, 10 do places[position] = member:with(ALL) end
@@ -163,8 +109,8 @@ describe("a chain of extension programs", function()
   end)
 
   it("lets packets by where a slot has lost its member", function()
-    local first <close> = fixed("xdp", DROP)
-    local last <close> = fixed("xdp", 4)
+    local first <close> = freplace:fixed("xdp", DROP)
+    local last <close> = freplace:fixed("xdp", 4)
     local build <close> = assert(engine.build(XDP, { first:with(0), last:with(0) }))
     assert.equal(DROP, (support.run(build.program)))
     build.links[1]:close()
@@ -172,7 +118,7 @@ describe("a chain of extension programs", function()
   end)
 
   it("says that it counts nothing", function()
-    local member <close> = load_member("xdp", "count")
+    local member <close> = freplace:member("xdp", "count")
     local build <close> = assert(engine.build(XDP, { member:with(ALL) }))
     local counters, err = chain.counters(build)
     assert.is_nil(counters)
@@ -182,7 +128,7 @@ end)
 
 describe("a dispatcher", function()
   it("is what libxdp knows as its own, version 2", function()
-    local member <close> = load_member("xdp", "count")
+    local member <close> = freplace:member("xdp", "count")
     local first, second = member:with(1 << PASS), member:with(0)
     first.priority, second.priority = 20, 70
     local build <close> = assert(engine.build(XDP, { first, second }))
@@ -199,8 +145,8 @@ describe("a dispatcher", function()
   end)
 
   it("takes fragments only if every member does", function()
-    local frags <close> = load_member("xdp", "frags")
-    local plain <close> = load_member("xdp", "count")
+    local frags <close> = freplace:member("xdp", "frags")
+    local plain <close> = freplace:member("xdp", "count")
     local both <close> = assert(engine.build(XDP, { frags:with(ALL), plain:with(ALL) }))
     local all <close> = assert(engine.build(XDP, { frags:with(ALL), frags:with(ALL) }))
     local mixed, whole = read_config(both.program), read_config(all.program)
@@ -210,25 +156,16 @@ describe("a dispatcher", function()
 end)
 
 describe("the freplace engine refuses", function()
-  local function refused(hook, places, code, ...)
-    local before = descriptors()
-    local build, err = engine.build(hook, places)
-    assert.is_nil(build)
-    assert.equal(code, err.code)
-    for _, words in ipairs { ... } do assert.matches(words, tostring(err), 1, true) end
-    collectgarbage()
-    collectgarbage()
-    assert.is_true(descriptors() <= before, "descriptors are left")
-  end
+  local function refused(...) freplace:assert_refused(...) end
 
   it("an empty chain, and a mask without meaning", function()
-    local member <close> = load_member("xdp", "count")
+    local member <close> = freplace:member("xdp", "count")
     refused(XDP, {}, "EINVAL", "without members")
     refused(XDP, { member:with(0x100) }, "EINVAL", "count", "0x100")
   end)
 
   it("a member of another hook, before and after it is loaded", function()
-    local tc <close> = load_member("tc", "count")
+    local tc <close> = freplace:member("tc", "count")
     refused(XDP, { tc:with(0) }, "EINVAL", "position 0")
     local object <close> = assert(bpf.object.open(support.path "chain_tc"))
     local ok, err = engine.prepare(object, "count", XDP)
@@ -237,7 +174,7 @@ describe("the freplace engine refuses", function()
   end)
 
   it("records that are cut off, of another engine, or of another version", function()
-    local member <close> = load_member("xdp", "count")
+    local member <close> = freplace:member("xdp", "count")
     local place, whole = member:with(ALL), member.record
     assert.equal("", engine.note(whole))
     for _, damaged in ipairs { "", "bpfdfrep", "bpfdfuse" .. whole:sub(9), whole:sub(1, -2),

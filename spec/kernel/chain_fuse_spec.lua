@@ -1,24 +1,15 @@
 -- The fuse engine in chosen situations: limits, segments, what is refused, and that nothing stays
 -- behind.
 local chain = require "bpf.chain"
+local chain_engine = require "spec.support.chain_engine"
 local support = require "spec.support.chain"
-local uv = require "luv"
 local verdict = require "bpf.verdict"
 
-local engine = chain.engine "fuse"
+local fuse <const> = chain_engine.new "fuse"
+local engine <const> = fuse.engine
 local XDP <const>, TC <const> = { type = "xdp" }, { type = "tc" }
 local ALL <const> = assert(verdict.encode("xdp", verdict.values "xdp"))
 local PASS <const>, DROP <const>, ABORTED <const> = 2, 1, 0
-
-local function fixed(kind, value)
-  return support.member(kind, "chain_" .. kind, "plain", { fixed = string.pack("i8", value) })
-end
-
-local function descriptors()
-  local count, scan = 0, assert(uv.fs_scandir "/proc/self/fd")
-  while uv.fs_scandir_next(scan) do count = count + 1 end
-  return count
-end
 
 ---So many members with maps of their own, all of which proceed.
 local function own_members(kind, count, value)
@@ -67,45 +58,7 @@ describe("a fused chain", function()
     end)
   end
 
-  for kind, codes in pairs {
-    xdp = { 0, 1, 2, 3, 4, 31 },
-    tc = { -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 30 },
-  } do
-    it(("proceeds on each %s verdict, and on that one only"):format(kind), function()
-      local last <close> = fixed(kind, kind == "xdp" and 200 or 100)
-      for position, name in ipairs(verdict.values(kind)) do
-        local mask = assert(verdict.encode(kind, { name }))
-        for at, code in ipairs(codes) do
-          local first <close> = fixed(kind, code)
-          local build <close> = assert(engine.build({ type = kind },
-            { first:with(mask), last:with(mask) }))
-          local expected = at == position and (kind == "xdp" and 200 or 100) or code & 0xffffffff
-          assert.equal(expected, (support.run(build.program)), name .. " and " .. code)
-        end
-      end
-    end)
-  end
-
-  it("ends in pass, for tc in unspec or, if asked to, in ok", function()
-    local xdp <close> = fixed("xdp", PASS)
-    local tc <close> = fixed("tc", 3)
-    local pipe = assert(verdict.encode("tc", { "pipe" }))
-    local passed <close> = assert(engine.build(XDP, { xdp:with(ALL) }))
-    local next_filter <close> = assert(engine.build(TC, { tc:with(pipe) }))
-    local ok <close> = assert(engine.build(TC, { tc:with(pipe) }, { tc_end = "ok" }))
-    assert.equal(PASS, (support.run(passed.program)))
-    assert.equal(0xffffffff, (support.run(next_filter.program)))
-    assert.equal(0, (support.run(ok.program)))
-  end)
-
-  it("may hold one program several times", function()
-    local member <close> = support.member("xdp", "chain_xdp", "globals")
-    member:choose(PASS)
-    local build <close> = assert(engine.build(XDP,
-      { member:with(ALL), member:with(ALL), member:with(ALL) }))
-    assert.equal(PASS, (support.run(build.program)))
-    assert.equal(3, member:runs())
-  end)
+  fuse:keeps_promises(false)
 
   it("calls members that tail-call or use LD_ABS in their body, and inlines the others", function()
     local members = {}
@@ -177,16 +130,7 @@ describe("a fused chain", function()
 end)
 
 describe("the fuse engine refuses", function()
-  local function refused(places, code, ...)
-    local before = descriptors()
-    local build, err = engine.build(XDP, places)
-    assert.is_nil(build)
-    assert.equal(code, err.code)
-    for _, words in ipairs { ... } do assert.matches(words, tostring(err), 1, true) end
-    collectgarbage()
-    collectgarbage()
-    assert.is_true(descriptors() <= before, "descriptors are left")
-  end
+  local function refused(...) fuse:assert_refused(XDP, ...) end
 
   it("fragments with a program array beside a member without fragments, naming both", function()
     local frags <close> = support.member("xdp", "chain_xdp", "frags_tail")
@@ -212,7 +156,7 @@ describe("the fuse engine refuses", function()
   end)
 
   it("a chain of more programs than a packet has tail calls", function()
-    local gpl <close> = fixed("xdp", PASS)
+    local gpl <close> = fuse:fixed("xdp", PASS)
     local other <close> = support.member("xdp", "chain_licence", "proprietary")
     local places = {}
     for position = 1, 35 do places[position] = (position % 2 == 0 and gpl or other):with(ALL) end
