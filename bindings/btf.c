@@ -99,8 +99,7 @@ static void set_members(lua_State *L, const struct btf *table, __u32 id, const s
 
 		type_table__member(table, id, i, &member);
 		lua_createtable(L, 0, 4);
-		lua_pushstring(L, member.name ? member.name : "");
-		lua_setfield(L, -2, "name");
+		set_string(L, "name", member.name ? member.name : "");
 		if (type->kind == TYPE_ENUM) {
 			set_integer(L, "value", member.value);
 		} else {
@@ -124,10 +123,8 @@ static int get_type(lua_State *L)
 	if (err)
 		return push_error(L, err, NULL, "there is no type %u", id);
 	lua_createtable(L, 0, 8);
-	lua_pushstring(L, kind_names[type.kind]);
-	lua_setfield(L, -2, "kind");
-	lua_pushstring(L, type.name);
-	lua_setfield(L, -2, "name");
+	set_string(L, "kind", kind_names[type.kind]);
+	set_string(L, "name", type.name);
 	set_integer(L, "size", type.size);
 	set_true(L, "signed", type.is_signed);
 	set_true(L, "boolean", type.is_boolean);

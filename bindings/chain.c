@@ -8,6 +8,7 @@
 #include "bindings/chain_hook.h"
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/chain/counters.h"
 #include "core/chain/fuse.h"
 #include "core/chain/record.h"
@@ -97,16 +98,12 @@ static void push_description(lua_State *L, const struct member *member)
 	bool tail_calls = false;
 
 	lua_newtable(L);
-	lua_pushstring(L, member->name);
-	lua_setfield(L, -2, "name");
-	lua_pushstring(L, member->license);
-	lua_setfield(L, -2, "license");
-	lua_pushboolean(L, member->flags & BPF_F_XDP_HAS_FRAGS);
-	lua_setfield(L, -2, "frags");
+	set_string(L, "name", member->name);
+	set_string(L, "license", member->license);
+	set_boolean(L, "frags", member->flags & BPF_F_XDP_HAS_FRAGS);
 	for (__u32 i = 0; i < member->function_cnt; i++)
 		tail_calls |= member->functions[i].tail_calls;
-	lua_pushboolean(L, tail_calls);
-	lua_setfield(L, -2, "tail_calls");
+	set_boolean(L, "tail_calls", tail_calls);
 	lua_createtable(L, member->reference_cnt, 0);
 	for (__u32 i = 0; i < member->reference_cnt; i++) {
 		lua_pushinteger(L, member->references[i].map_id);
@@ -238,10 +235,8 @@ static int build_layout(lua_State *L)
 		const struct fused_segment *segment = &build->fused.segments[i];
 
 		lua_createtable(L, 0, 3);
-		lua_pushinteger(L, segment->first + 1);
-		lua_setfield(L, -2, "first");
-		lua_pushinteger(L, segment->count);
-		lua_setfield(L, -2, "count");
+		set_integer(L, "first", segment->first + 1);
+		set_integer(L, "count", segment->count);
 		lua_createtable(L, segment->count, 0);
 		for (__u32 k = 0; k < segment->count; k++) {
 			lua_pushboolean(L, build->chain.members[segment->first + k].called);

@@ -3,6 +3,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/feature.h"
 
 static int answer(lua_State *L, int err, struct diagnostic *why)
@@ -59,7 +60,6 @@ int open_feature(lua_State *L)
 	};
 
 	luaL_newlib(L, functions);
-	lua_pushstring(L, libbpf_version_string());
-	lua_setfield(L, -2, "libbpf");
+	set_string(L, "libbpf", libbpf_version_string());
 	return 1;
 }

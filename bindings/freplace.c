@@ -3,6 +3,7 @@
 
 #include "bindings/handle.h"
 #include "bindings/namespaces.h"
+#include "bindings/table.h"
 #include "core/chain/freplace.h"
 
 static __u32 check_type(lua_State *L, int index)
@@ -128,7 +129,6 @@ int open_freplace(lua_State *L)
 	};
 
 	luaL_newlib(L, functions);
-	lua_pushinteger(L, DISPATCHER_SLOTS);
-	lua_setfield(L, -2, "slots");
+	set_integer(L, "slots", DISPATCHER_SLOTS);
 	return 1;
 }

@@ -93,8 +93,7 @@ static int read_layer(lua_State *L)
 			break;
 		lua_setfield(L, -2, "object");
 		set_string(L, "path", path);
-		lua_pushinteger(L, (lua_Integer)size);
-		lua_setfield(L, -2, "size");
+		set_integer(L, "size", (lua_Integer)size);
 		lua_rawseti(L, -2, place);
 		found = 0;
 	}

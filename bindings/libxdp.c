@@ -26,8 +26,7 @@ static int read_dispatcher(lua_State *L)
 		return push_errno(L, err, "cannot read a libxdp dispatcher");
 	lua_createtable(L, (int)dispatcher.slot_cnt, 2);
 	set_integer(L, "version", dispatcher.version);
-	lua_pushboolean(L, dispatcher.is_device_bound);
-	lua_setfield(L, -2, "device_bound");
+	set_boolean(L, "device_bound", dispatcher.is_device_bound);
 	for (size_t i = 0; i < dispatcher.slot_cnt; i++) {
 		lua_createtable(L, 0, 4);
 		set_integer(L, "mask", dispatcher.slots[i].mask);

@@ -234,12 +234,10 @@ static void set_interface(lua_State *L, const struct link_info *info)
 	if (info->type != LINK_TYPE_XDP && info->type != LINK_TYPE_TCX)
 		return;
 	set_integer(L, "ifindex", info->ifindex);
-	lua_pushboolean(L, !info->ifindex);
-	lua_setfield(L, -2, "severed");
+	set_boolean(L, "severed", !info->ifindex);
 	if (info->type != LINK_TYPE_TCX)
 		return;
-	lua_pushstring(L, info->attach_type == ATTACH_TCX_EGRESS ? "egress" : "ingress");
-	lua_setfield(L, -2, "direction");
+	set_string(L, "direction", info->attach_type == ATTACH_TCX_EGRESS ? "egress" : "ingress");
 }
 
 /* info(link) -> table */

@@ -211,8 +211,7 @@ static int get_info(lua_State *L)
 	set_integer(L, "value_size", info.value_size);
 	set_integer(L, "max_entries", info.max_entries);
 	set_integer(L, "flags", info.map_flags);
-	lua_pushboolean(L, is_frozen);
-	lua_setfield(L, -2, "frozen");
+	set_boolean(L, "frozen", is_frozen);
 	if (info.btf_id) {
 		set_integer(L, "btf_id", info.btf_id);
 		set_integer(L, "key_type_id", info.btf_key_type_id);

@@ -65,8 +65,7 @@ static void push_maps(lua_State *L, const struct object *object)
 		set_integer(L, "value_size", map.value_size);
 		set_integer(L, "max_entries", map.max_entries);
 		set_integer(L, "flags", map.flags);
-		lua_pushboolean(L, map.is_data_section);
-		lua_setfield(L, -2, "is_data_section");
+		set_boolean(L, "is_data_section", map.is_data_section);
 		lua_setiuservalue(L, -2, 1);
 		lua_setfield(L, -2, map.name);
 	}

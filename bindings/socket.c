@@ -233,12 +233,9 @@ static int peer_of(lua_State *L)
 	lua_createtable(L, 0, 4);
 	lua_insert(L, -2);
 	lua_setfield(L, -2, "groups");
-	lua_pushinteger(L, peer.pid);
-	lua_setfield(L, -2, "pid");
-	lua_pushinteger(L, peer.uid);
-	lua_setfield(L, -2, "uid");
-	lua_pushinteger(L, peer.gid);
-	lua_setfield(L, -2, "gid");
+	set_integer(L, "pid", peer.pid);
+	set_integer(L, "uid", peer.uid);
+	set_integer(L, "gid", peer.gid);
 	return 1;
 }
 

@@ -109,8 +109,7 @@ static int facts(lua_State *L)
 	if (failed)
 		return push_errno(L, -errno, "cannot look at %s", path ? path : "a descriptor");
 	lua_createtable(L, 0, 7);
-	lua_pushstring(L, kind_of(status.st_mode));
-	lua_setfield(L, -2, "kind");
+	set_string(L, "kind", kind_of(status.st_mode));
 	set_integer(L, "size", status.st_size);
 	set_integer(L, "mode", status.st_mode & 07777);
 	set_integer(L, "uid", status.st_uid);

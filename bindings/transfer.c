@@ -159,8 +159,7 @@ static int tell_progress(void *context, uint64_t done)
 static int push_answer(lua_State *L, const struct transfer_answer *answer)
 {
 	lua_createtable(L, 0, 3);
-	lua_pushinteger(L, answer->status);
-	lua_setfield(L, -2, "status");
+	set_integer(L, "status", answer->status);
 	lua_pushlstring(L, answer->headers ? answer->headers : "", answer->headers_size);
 	lua_setfield(L, -2, "headers");
 	lua_pushlstring(L, answer->body ? answer->body : "", answer->body_size);
