@@ -76,3 +76,18 @@ int check_descriptor_number(lua_State *L, int index)
 	lua_pop(L, 1);
 	return fd;
 }
+
+size_t check_descriptor_numbers(lua_State *L, int index, int *numbers, size_t most)
+{
+	size_t count;
+
+	luaL_checktype(L, index, LUA_TTABLE);
+	count = lua_rawlen(L, index);
+	luaL_argcheck(L, count <= most, index, "too many descriptors");
+	for (size_t i = 0; i < count; i++) {
+		lua_rawgeti(L, index, (lua_Integer)i + 1);
+		numbers[i] = check_descriptor_number(L, -1);
+		lua_pop(L, 1);
+	}
+	return count;
+}

@@ -19,4 +19,7 @@ struct descriptor_handle *new_descriptor(lua_State *L);
  */
 int check_descriptor_number(lua_State *L, int index);
 
+/* Those of a list, at most so many; returns how many. */
+size_t check_descriptor_numbers(lua_State *L, int index, int *numbers, size_t most);
+
 #endif

@@ -15,26 +15,11 @@
 
 #define KEPT_DESCRIPTORS 1100
 
-static size_t check_kept(lua_State *L, int keep[KEPT_DESCRIPTORS])
-{
-	size_t count;
-
-	luaL_checktype(L, 1, LUA_TTABLE);
-	count = lua_rawlen(L, 1);
-	luaL_argcheck(L, count <= KEPT_DESCRIPTORS, 1, "too many descriptors");
-	for (size_t i = 0; i < count; i++) {
-		lua_rawgeti(L, 1, (lua_Integer)i + 1);
-		keep[i] = check_descriptor_number(L, -1);
-		lua_pop(L, 1);
-	}
-	return count;
-}
-
 /* fork({ descriptor ... }) -> pid, or 0 in the child, which keeps only these (core/process.h) */
 static int fork_child(lua_State *L)
 {
 	int keep[KEPT_DESCRIPTORS];
-	size_t count = check_kept(L, keep);
+	size_t count = check_descriptor_numbers(L, 1, keep, KEPT_DESCRIPTORS);
 	pid_t pid = process_fork(keep, count);
 
 	if (pid < 0)
@@ -47,7 +32,7 @@ static int fork_child(lua_State *L)
 static int release(lua_State *L)
 {
 	int keep[KEPT_DESCRIPTORS];
-	size_t count = check_kept(L, keep);
+	size_t count = check_descriptor_numbers(L, 1, keep, KEPT_DESCRIPTORS);
 	int err = process_release(keep, count);
 
 	if (err)

@@ -129,16 +129,8 @@ static int send_bytes(lua_State *L)
 	ssize_t sent;
 
 	luaL_argcheck(L, first >= 1 && (size_t)first <= size, 4, "outside the bytes");
-	if (!lua_isnoneornil(L, 3)) {
-		luaL_checktype(L, 3, LUA_TTABLE);
-		count = lua_rawlen(L, 3);
-		luaL_argcheck(L, count <= SOCKET_DESCRIPTORS, 3, "too many descriptors");
-	}
-	for (size_t i = 0; i < count; i++) {
-		lua_rawgeti(L, 3, (lua_Integer)i + 1);
-		descriptors[i] = check_descriptor_number(L, -1);
-		lua_pop(L, 1);
-	}
+	if (!lua_isnoneornil(L, 3))
+		count = check_descriptor_numbers(L, 3, descriptors, SOCKET_DESCRIPTORS);
 	sent = socket_send(fd, bytes + first - 1, size - (size_t)first + 1, descriptors, count);
 	if (sent < 0)
 		return push_errno(L, (int)sent, "cannot send");
