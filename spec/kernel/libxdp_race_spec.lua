@@ -25,20 +25,13 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
 
   teardown(xdp_loader.clean_up)
 
-  local function nothing_is_left()
-    process.eventually(function() return xdp_loader.pins() == "" end, 3000)
-    assert.equal("", xdp_loader.pins())
-    for _, one in ipairs { served, fusing } do
-      assert.equal("", process.run({ "find", one.run_dir .. "/fs/programs",
-        one.run_dir .. "/fs/chains", one.run_dir .. "/fs/staging", "-mindepth", "2" }).stdout)
-    end
-  end
-
-  after_each(function()
+  local function clear_all()
     for _, one in ipairs { served, fusing } do rpc.unload_all(one) end
     xdp_loader.clear(pair.near, "veth0")
-    nothing_is_left()
-  end)
+    assert.equal("", xdp_loader.left(served, fusing))
+  end
+
+  after_each(clear_all)
 
   local function bpfctl(one, ...)
     local output = os.tmpname()
@@ -63,20 +56,13 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
   end
 
   -- What ran is what each side says runs, and packets meet it.
-  local function expect_consistent(one, ours, theirs)
+  local function expect_consistent(one, ours, pins)
     local ids <const> = xdp_loader.ids(pair.near, "veth0")
     assert.same(ids, rpc.chain(one, { iface = "veth0" }))
-    assert.equal((ours and 1 or 0) + (theirs and 1 or 0), #ids)
+    assert.equal((ours and 1 or 0) + (pins and 1 or 0), #ids)
     namespace.send(pair, 3)
     if ours then assert.equal(3, one:counter(ours, "hits")) end
-    if theirs then assert.equal(3, theirs()) end
-  end
-
-  local function hits_at(pins)
-    return function()
-      local map <close> = assert(require("bpf.map").open_pin(pins .. "/hits"))
-      return (string.unpack("=I8", assert(map:lookup(string.pack("=I4", 0)))))
-    end
+    if pins then assert.equal(3, xdp_loader.hits(pins)) end
   end
 
   it("has both, or one and a clean error, after two first loads", function()
@@ -89,10 +75,8 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
       assert.is_true(is_clean(result), result.stderr)
       assert.is_true(ours ~= nil or text:find("^bpfctl: ") ~= nil, text)
       assert.is_true(ours ~= nil or result.exit == 0, "neither is loaded: " .. text)
-      expect_consistent(served, ours, result.exit == 0 and hits_at(pins))
-      rpc.unload_all(served)
-      xdp_loader.clear(pair.near, "veth0")
-      nothing_is_left()
+      expect_consistent(served, ours, result.exit == 0 and pins)
+      clear_all()
     end
   end)
 
@@ -105,9 +89,7 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
       assert.is_true(is_clean(result), result.stderr)
       assert.is_true(status == 0 or text:find("^bpfctl: ") ~= nil, text)
       assert.is_true(status == 0 or result.exit == 0, "neither is loaded: " .. text)
-      rpc.unload_all(fusing)
-      xdp_loader.clear(pair.near, "veth0")
-      nothing_is_left()
+      clear_all()
     end
   end)
 
@@ -137,6 +119,11 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
     assert.same({ 10, 10 }, { rpc.hits(stay), theirs:hits() })
   end)
 
+  local function expect_one_dispatcher()
+    local _, count = xdp_loader.pins():gsub("dispatch%-%d+%-%d+\n", "")
+    assert.equal(1, count, xdp_loader.pins())
+  end
+
   it("is as it was, or as it was to be, at whatever moment a job of bpfd's dies", function()
     local theirs = xdp_loader.load(pair.near, "veth0", { priority = 50 })
     local stay = assert(rpc.load_xdp(served, "veth0", 1))
@@ -155,8 +142,7 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
         if unloaded() ~= 0 then rpc.call(served, "program.unload", { id = chain[2] }) end
       end
       assert.same({ stay.id, theirs.id }, xdp_loader.ids(pair.near, "veth0"))
-      local _, count = xdp_loader.pins():gsub("dispatch%-%d+%-%d+\n", "")
-      assert.equal(1, count, xdp_loader.pins())
+      expect_one_dispatcher()
     end
     namespace.send(pair, 10)
     assert.same({ 10, 10 }, { rpc.hits(stay), theirs:hits() })
@@ -175,8 +161,7 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
       assert.same(chain, rpc.chain(served, { iface = "veth0" }))
       assert.same({ stay.id, theirs.id }, { chain[1], chain[#chain] })
       if #chain == 3 then assert(rpc.call(served, "program.unload", { id = chain[2] })) end
-      local _, count = xdp_loader.pins():gsub("dispatch%-%d+%-%d+\n", "")
-      assert.equal(1, count, xdp_loader.pins())
+      expect_one_dispatcher()
     end
     namespace.send(pair, 10)
     assert.same({ 10, 10 }, { rpc.hits(stay), theirs:hits() })

@@ -34,10 +34,7 @@ describe("a chain that bpfd shares with libxdp from the start", function()
   teardown(xdp_loader.clean_up)
 
   local function nothing_is_left()
-    process.eventually(function() return xdp_loader.pins() == "" end, 3000)
-    assert.equal("", xdp_loader.pins())
-    assert.equal("", process.run({ "find", served.run_dir .. "/fs/programs",
-      served.run_dir .. "/fs/chains", "-mindepth", "1" }).stdout)
+    assert.equal("", xdp_loader.left(served))
     assert.is_nil(pair.near:check({ "ip", "link", "show" }):find "prog/xdp")
   end
 

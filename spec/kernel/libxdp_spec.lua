@@ -21,10 +21,7 @@ describe("an interface with xdp-loader's programs", function()
   after_each(function()
     rpc.unload_all(served)
     xdp_loader.clear(pair.near, "veth0")
-    process.eventually(function() return xdp_loader.pins() == "" end, 3000)
-    assert.equal("", xdp_loader.pins())
-    assert.equal("", process.run({ "find", served.run_dir .. "/fs/programs",
-      served.run_dir .. "/fs/chains", "-mindepth", "1" }).stdout)
+    assert.equal("", xdp_loader.left(served))
   end)
 
   local function their(wish) return xdp_loader.load(pair.near, "veth0", wish) end

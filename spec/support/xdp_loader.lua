@@ -83,10 +83,13 @@ function xdp_loader.try_load(namespace, iface, wish)
   return xdp_loader.run(namespace, arguments), pins
 end
 
-function peer:hits()
-  local map <close> = assert(bpf.map.open_pin(self.pins .. "/hits"))
+---How often the program whose map is pinned below this path has run.
+function xdp_loader.hits(pins)
+  local map <close> = assert(bpf.map.open_pin(pins .. "/hits"))
   return (string.unpack("=I8", assert(map:lookup(string.pack("=I4", 0)))))
 end
+
+function peer:hits() return xdp_loader.hits(self.pins) end
 
 function xdp_loader.unload(namespace, iface, id)
   if id then return check(namespace, { "unload", iface, "-i", tostring(id) }) end
@@ -165,6 +168,20 @@ end
 ---What libxdp's directory has, as one text.
 function xdp_loader.pins()
   return process.run({ "find", xdp_loader.directory, "-mindepth", "1" }).stdout
+end
+
+---What libxdp and these daemons have pinned, as one text: nothing, or what there is after a while.
+---@param ... table  daemons
+function xdp_loader.left(...)
+  process.eventually(function() return xdp_loader.pins() == "" end, 3000)
+  local left = xdp_loader.pins()
+  for _, daemon in ipairs { ... } do
+    local fs <const> = daemon.run_dir .. "/fs/"
+    left = left
+      .. process.run({ "find", fs .. "programs", fs .. "chains", "-mindepth", "1" }).stdout
+      .. process.run({ "find", fs .. "staging", "-mindepth", "2" }).stdout
+  end
+  return left
 end
 
 return xdp_loader
