@@ -1,30 +1,21 @@
 -- The guide's own lines, as a user pastes them, against a bpfd of their own.
 local uv = require "luv"
 local bpfctl = require "spec.support.bpfctl"
-local daemon = require "spec.support.daemon"
 local expected = require "spec.support.expected"
+local host = require "spec.support.host"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
 
 describe("the guide's lines", function()
-  local near, far, bpfd
+  local bpfd <const>, pair <const> = host.for_all { iface = "vethb2795c7" }
   local examples = assert(uv.fs_realpath(bpfctl.examples)) .. "/"
 
   setup(function()
-    near, far = namespace.new(), namespace.new()
-    for number, iface in ipairs { "vethb2795c7", "vethff657c7", "mynet1" } do
-      namespace.join(near, far, iface, number)
+    for number, iface in ipairs { "vethff657c7", "mynet1" } do
+      namespace.join(pair.near, pair.far, iface, number)
     end
-    bpfd = daemon.start { namespace = near }
   end)
-
-  teardown(function()
-    if bpfd then bpfd:close() end
-    near:close()
-    far:close()
-  end)
-
   after_each(function() rpc.unload_all(bpfd) end)
 
   ---A line of the guide; its paths become those of the built examples, nothing else changes.
@@ -175,7 +166,7 @@ describe("the guide's lines", function()
 
   it("get a program that bpfd did not load", function()
     bpfd:load("-p", examples .. "xdp_pass_kern.o", "-n", "pass", "xdp", "-i", "mynet1", "-p", "40")
-    local foreign = near:check({ "ip", "link", "show", "mynet1" }):match "prog/xdp id (%d+)"
+    local foreign = pair.near:check({ "ip", "link", "show", "mynet1" }):match "prog/xdp id (%d+)"
     local time = bpfd:check("list", "--all")
       :match("\n " .. foreign .. " +dispatcher +xdp +(%S+)\n")
     assert.are.equal(" Bpfd State\n---------------\nNONE\n\n"
