@@ -61,7 +61,7 @@ $(BUILD)/libbpfd.a: $(call object_files,core/embedding.c core/embedded.c) $(BUIL
 	rm -f $@ && $(AR) rcs $@ $(BUILD)/library.o
 
 $(BUILD)/bpfctl: $(call object_files,core/bpfctl.c core/host.c core/embedded.c $(LIGHT_C)) $(BUILD)/embedded-bpfctl.o
-	$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--export-dynamic-symbol=interrupt_pending -o $@ $^ \
+	$(CC) $(SANITIZE) $(LDFLAGS) -Wl,--export-dynamic-symbol=interrupt_pending,--export-dynamic-symbol=interrupt_poll -o $@ $^ \
 		$(call pkg,libs,$(LIGHT_LIBRARIES))
 
 $(BUILD)/%.o: %.c
@@ -102,7 +102,7 @@ $(BUILD)/objects/%_no_btf.o: BPF_CFLAGS += -g0
 $(BUILD)/spec/%.so: spec/support/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 $(WARNINGS) -fPIC -shared -o $@ $<
-objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so
+objects: $(SPEC_OBJECTS) $(EXAMPLE_OBJECTS) $(BUILD)/spec/fault.so $(BUILD)/spec/early_signal.so
 
 # What a fresh machine runs first, so each begins with what is missing. Everything behind deps.sh is in a make of its own
 # because only that one can ask pkg-config and gcc.

@@ -7,6 +7,8 @@
 #include "bindings/namespaces.h"
 #include "core/interrupt.h"
 
+#define LONGEST 1000000 /* seconds that one wait may take */
+
 /* The coroutines under way, innermost first. Signal handlers read it. */
 struct running {
 	lua_State *L;
@@ -219,12 +221,8 @@ static int sleep_for(lua_State *L)
 {
 	double end = now() + luaL_checknumber(L, 1), left;
 
-	while (!interrupt_pending() && (left = end - now()) > 0) {
-		struct timespec time = {.tv_sec = (time_t)left};
-
-		time.tv_nsec = (long)((left - (double)time.tv_sec) * 1e9);
-		nanosleep(&time, NULL);
-	}
+	while (!interrupt_pending() && (left = end - now()) > 0)
+		interrupt_poll(NULL, 0, left > LONGEST ? LONGEST * 1000 : (int)(left * 1000) + 1);
 	return 0;
 }
 

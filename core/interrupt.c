@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stddef.h>
+#include <time.h>
 #include <sys/time.h>
 
 #include "core/interrupt.h"
@@ -43,6 +44,28 @@ int interrupt_pending(void)
 void interrupt_clear(void)
 {
 	pending = 0;
+}
+
+int interrupt_poll(struct pollfd *polled, nfds_t count, int timeout_ms)
+{
+	struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+	sigset_t caught, before;
+	int ready = -1, err = EINTR;
+
+	if (!act) { /* nobody is to be interrupted */
+		ready = poll(polled, count, timeout_ms);
+		return ready < 0 ? -errno : ready;
+	}
+	sigemptyset(&caught);
+	sigaddset(&caught, SIGINT);
+	sigaddset(&caught, SIGALRM);
+	sigprocmask(SIG_BLOCK, &caught, &before);
+	if (!pending) {
+		ready = ppoll(polled, count, timeout_ms < 0 ? NULL : &timeout, &before);
+		err = errno;
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return ready < 0 ? -err : ready;
 }
 
 void interrupt_alarm(double seconds)

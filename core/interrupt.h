@@ -5,6 +5,7 @@
 #ifndef CORE_INTERRUPT_H
 #define CORE_INTERRUPT_H
 
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 
@@ -18,6 +19,10 @@ void interrupt_release(int signal, const struct sigaction *before);
 /* The pending signal, or 0. */
 int interrupt_pending(void);
 void interrupt_clear(void);
+
+/* As poll(2), but no signal is missed that comes just before it. Returns what poll does or -errno.
+ */
+int interrupt_poll(struct pollfd *polled, nfds_t count, int timeout_ms);
 
 /*
  * SIGALRM after so many seconds, and again every few milliseconds until interrupt_silence: the

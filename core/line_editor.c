@@ -63,9 +63,15 @@ static int read_character(EditLine *line, wchar_t *character)
 
 	(void)line;
 	for (;;) {
-		ssize_t count = read(STDIN_FILENO, &byte, 1);
+		struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+		int ready = interrupt_poll(&input, 1, -1);
+		ssize_t count = -1;
 		size_t length;
 
+		if (ready < 0)
+			errno = -ready;
+		else
+			count = read(STDIN_FILENO, &byte, 1);
 		if (count < 0 && errno == EINTR && !interrupt_pending())
 			continue;
 		if (count <= 0)

@@ -1,12 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <bpf/libbpf.h>
 #include <linux/perf_event.h>
 
+#include "core/interrupt.h"
 #include "core/map.h"
 #include "core/ring.h"
 
@@ -149,9 +149,8 @@ int ring__wait(struct ring *ring, int timeout)
 				    : perf_buffer__epoll_fd(ring->perf_buffer),
 	    .events = POLLIN,
 	};
-	int ready = poll(&poll_on, 1, timeout);
 
-	return ready < 0 ? -errno : ready;
+	return interrupt_poll(&poll_on, 1, timeout);
 }
 
 __u64 ring__lost(const struct ring *ring)

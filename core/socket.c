@@ -301,13 +301,13 @@ int socket_wait(int fd, bool read, bool write, int timeout_ms)
 	int ready;
 
 	for (;;) {
-		ready = poll(&poller, 1, timeout_ms);
+		ready = interrupt_poll(&poller, 1, timeout_ms);
 		if (ready > 0)
 			return 0;
 		if (!ready)
 			return -ETIMEDOUT;
-		if (errno != EINTR || interrupt_pending())
-			return -errno;
+		if (ready != -EINTR || interrupt_pending())
+			return ready;
 		if (timeout_ms >= 0)
 			timeout_ms = end > now_ms() ? (int)(end - now_ms()) : 0;
 	}

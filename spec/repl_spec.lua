@@ -82,11 +82,11 @@ end)
 describe("bpfctl repl on a terminal", function()
   local home, terminal
 
-  local function start(env)
+  local function start(env, before)
     local merged = { XDG_STATE_HOME = home.path, TERM = "xterm", NO_COLOR = "1", HOME = home.path,
       BPFD_SOCKET = "/run/none.sock" }
     for name, value in pairs(env or {}) do merged[name] = value end
-    terminal = pty.start(bpfctl.path .. " repl", merged)
+    terminal = pty.start((before or "") .. bpfctl.path .. " repl", merged)
     terminal:wait_for "Ctrl-D leaves"
     terminal:wait_for "> "
   end
@@ -141,6 +141,14 @@ describe("bpfctl repl on a terminal", function()
       leave()
     end)
   end
+
+  it("drops a line on a Ctrl-C that comes just before a key is waited for", function()
+    start({}, ("env LD_PRELOAD=%s/spec/early_signal.so "):format(os.getenv "BUILD"))
+    terminal:wait_for "\r\n> "
+    terminal:type "6 * 7\n"
+    terminal:wait_for "\r\n42\r\n"
+    leave()
+  end)
 
   it("drops a line on Ctrl-C", function()
     start()

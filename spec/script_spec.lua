@@ -92,6 +92,16 @@ describe("bpfctl run", function()
     assert.equal(1, result.exit)
   end)
 
+  it("is ended by a Ctrl-C that comes just before a call begins to wait", function()
+    local path = home:write("script.lua",
+      "local a, b = require('bpf.core').socket.pair() a:wait 'r' b:close()")
+    local child = process.start({ bpfctl.path, "run", path },
+      { env = { LD_PRELOAD = os.getenv "BUILD" .. "/spec/early_signal.so" } })
+    local status = child:wait(5000)
+    child:signal "sigkill"
+    assert.equal(130, status)
+  end)
+
   for _, case in ipairs {
     { "a loop", "while true do end" },
     { "a coroutine's loop", "print(coroutine.resume(coroutine.create(function()\n"
