@@ -1,7 +1,8 @@
+local core = require "bpf.core"
+local database_file = require "bpfd.database_file"
 local error_object = require "bpf.error"
 local store = require "bpfd.store"
 
-local core = require "bpf.core"
 local database = require "bpfd_database"
 core.database = database -- where bpfd has it
 
@@ -247,5 +248,55 @@ describe("the store", function()
     assert.is_nil(again)
     assert.equal("EBADMSG", err.code)
     os.remove(broken)
+  end)
+end)
+
+describe("the file of the index", function()
+  local directory, path
+  local open <const> = database.open
+
+  before_each(function()
+    directory = os.tmpname()
+    assert(os.remove(directory))
+    assert(core.system.make_directory(directory, tonumber("700", 8)))
+    path = directory .. "/bpfd.db"
+    store.open(path, "boot-1"):close()
+  end)
+
+  after_each(function()
+    database.open = open
+    for _, name in ipairs(core.system.list(directory)) do os.remove(directory .. "/" .. name) end
+    os.remove(directory)
+  end)
+
+  -- The next so many checks find what they do where a page cannot be read.
+  local function fail_checks(count)
+    function database.open(...)
+      local real <const> = assert(open(...))
+      local function prepare(_, sql)
+        if not sql:find "quick_check" or count == 0 then return real:prepare(sql) end
+        count = count - 1
+        return setmetatable({ row = function()
+          return { quick_check = "Tree 4 page 4: unable to get the page. error code=266" }
+        end }, { __close = function() end })
+      end
+      return setmetatable({ prepare = prepare, execute = function(_, ...)
+        return real:execute(...)
+      end, close = function() real:close() end }, { __close = function() real:close() end })
+    end
+  end
+
+  it("is not taken for damaged where a read failed once", function()
+    fail_checks(1)
+    local opened, _, finding = database_file.open(path, "boot-1")
+    opened:close()
+    assert.is_nil(finding)
+  end)
+
+  it("is set aside where it is found damaged again", function()
+    fail_checks(2)
+    local opened, _, finding = database_file.open(path, "boot-1")
+    opened:close()
+    assert.equal("database.damaged", finding.code)
   end)
 end)

@@ -63,8 +63,8 @@ local function write_tables(opened, tables)
   end)
 end
 
--- Whether its pages and trees are whole. By a connection that has none of them in its cache.
-local function check(path)
+-- By a connection that has none of its pages in its cache.
+local function check_once(path)
   local database <close>, failure = core.database.open(path)
   if not database then return nil, failure end
   local statement <close>, err = database:prepare "PRAGMA quick_check(1)"
@@ -75,6 +75,14 @@ local function check(path)
   return nil, error_object.new { code = "EBADMSG",
     message = err and err.message
       or "the database is damaged: " .. row.quick_check:gsub("%s+", " ") }
+end
+
+-- Whether its pages and trees are whole. A page that could not be read is told of as a damaged one:
+-- what is read well the second time is not set aside.
+local function check(path)
+  local good, err = check_once(path)
+  if not good and err.code == "EBADMSG" then good, err = check_once(path) end
+  return good, err
 end
 
 local function move(path, to)
