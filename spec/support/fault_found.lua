@@ -78,7 +78,7 @@ local function picture(programs)
     hooks[hook] = hooks[hook] or {}
     table.insert(hooks[hook], ("%03d %s %s %s %s%s"):format(attach.position or 0,
       attach.priority or "", program.name, program.label or "", (program.metadata or {}).v or "",
-      program.map_owner_id and " shares maps" or ""))
+      #program.map_used_by > 1 and " shares maps of " .. #program.map_used_by or ""))
   end
   for hook, list in pairs(hooks) do
     table.sort(list)
