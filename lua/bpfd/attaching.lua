@@ -77,7 +77,9 @@ local function place_among_ours(dirs, attach)
   if not running then return nil, err end
   local last
   for _, id in ipairs(running) do
-    local note = tree.exists(dirs:program(id)) and tree.note(dirs, id)
+    local note
+    if tree.exists(dirs:program(id)) then note, err = tree.note(dirs, id) end
+    if not note and err and err.code ~= "EINVAL" then return nil, err end
     if note and note.attach.type == "tcx" then
       if attach.priority <= note.attach.priority then return { before = id } end
       last = id

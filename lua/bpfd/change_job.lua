@@ -9,6 +9,7 @@ local attaching = require "bpfd.attaching"
 local change_hooks = require "bpfd.change_hooks"
 local directories = require "bpfd.directories"
 local engine_choice = require "bpfd.engine_choice"
+local error_object = require "bpf.error"
 local judging = require "bpfd.judging"
 local leaving = require "bpfd.leaving"
 local loading = require "bpfd.loading"
@@ -122,13 +123,15 @@ local function operations(job)
   return all
 end
 
+-- Where one fails, or raises, those before it are undone.
 local function put_in_force(job)
   local done = {}
   for _, operation in ipairs(operations(job)) do
-    local good, err, culprit = operation:commit()
-    if not good then
+    local ended <const>, good, err, culprit = xpcall(operation.commit, debug.traceback, operation)
+    if not ended or not good then
       for at = #done, 1, -1 do assert(done[at]:undo()) end
-      return nil, err, culprit
+      if not ended and not error_object.is(good) then error(good, 0) end
+      return nil, ended and err or good, culprit
     end
     table.insert(done, operation)
   end

@@ -2,6 +2,7 @@
 -- declarations, replacements, new orders.
 local core = require "bpf.core"
 local chain_support = require "spec.support.chain"
+local fault = require "spec.support.fault"
 local programs = require "spec.support.fault_programs"
 local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
@@ -106,5 +107,27 @@ describe("a change that fails when it takes something out of force", function()
       take_away(self)
     until not fired
     assert.is_true(at > 3)
+  end)
+
+  local old <const> = { entry("a", "xdp", 10, "1"), entry("e", "tracepoint", nil, "1"),
+    entry("h", "tcx", 20, "1") }
+  local new <const> = { entry("a", "xdp", 10, "2"), entry("e", "tracepoint", nil, "2"),
+    entry("h", "tcx", 20, "1"), entry("i", "tcx", 30, "2") }
+
+  -- The tracepoint is attached by then, and the chain is not swapped yet.
+  it("has happened to nothing where a place among others cannot be told", function()
+    assert(apply(self, old))
+    self.faults:arm("count", { daemon = self.served.pid })
+    assert(apply(self, new))
+    local log <const>, ids = self.faults:disarm().log, {}
+    take_away(self)
+    assert(apply(self, old))
+    for place, program in ipairs(self:listed()) do ids[place] = program.id end
+    self.faults:arm("fail", { only = "lstat", daemon = self.served.pid,
+      at = fault.place_behind(log, "lstat", "bpf 28") }) -- BPF_LINK_CREATE
+    assert.is_nil((apply(self, new)))
+    assert.is_true(self.faults:disarm().fired)
+    for place, program in ipairs(self:listed()) do assert.equal(ids[place], program.id) end
+    take_away(self)
   end)
 end)

@@ -70,4 +70,19 @@ function fault:disarm()
     log = mode == modes.count and read_log(file, calls) or {} }
 end
 
+---Which of the calls of this name is the first behind the first one of another.
+---@param log spec.fault.call[]
+---@param name string
+---@param other string
+---@return integer  for `arm`, with `only`
+function fault.place_behind(log, name, other)
+  local at, is_behind = 0, false
+  for _, call in ipairs(log) do
+    is_behind = is_behind or call.name == other
+    if call.name == name then at = at + 1 end
+    if call.name == name and is_behind then return at end
+  end
+  error(("there is no %s behind a %s"):format(name, other))
+end
+
 return fault
