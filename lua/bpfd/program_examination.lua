@@ -153,14 +153,6 @@ local function tell_detached(look)
     end)
 end
 
-local function link_state(look)
-  local link <close> = certain(bpf.link.open_pin(path_of(look, "link")))
-  if not link then return nil end
-  local info <const>, err = link:info()
-  if not info then error(err) end
-  return info.severed and "severed" or "runs"
-end
-
 -- Something that the index does not know and nothing runs, or that was to leave.
 local function drop(look)
   look.findings:add({ code = "attempt.left", subject = look.subject,
@@ -193,8 +185,7 @@ end
 ---@param chain table?  the manifest of the chain that it is in
 ---@return boolean is_ours  whether it is to be listed
 function program_examination.look(look, chain)
-  local link <const> = link_state(look)
-  local runs <const> = link == "runs" or chain ~= nil and chain.head ~= nil
+  local runs <const> = tree.link_runs(look.dirs, look.id) or chain ~= nil and chain.head ~= nil
   local leaving <const> = tree.is_leaving(look.dirs, look.id)
   if look.is_replaced or leaving and not runs then return drop(look) end
   if leaving and look.findings.mends then tree.unmark_leaving(look.dirs, look.id) end

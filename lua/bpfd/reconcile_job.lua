@@ -77,7 +77,7 @@ end
 local function read_notes(dirs, ids, hooks)
   local notes, replaced = {}, {}
   for _, id in ipairs(ids) do
-    local runs <const> = hooks.of[id] or tree.exists(dirs:program(id) .. "/link")
+    local runs <const> = hooks.of[id] or tree.link_runs(dirs, id)
     notes[id] = tree.note(dirs, id)
     if not hooks.of[id] then add_replaced(replaced, notes[id], runs) end
   end
@@ -181,7 +181,7 @@ end
 local function is_in_force(dirs, chains, program)
   local chain <const> = program.hook and chains[program.hook]
   if program.hook then return chain and chain.head ~= nil and is_member(chain, program.id) end
-  return tree.exists(dirs:program(program.id) .. "/link")
+  return tree.link_runs(dirs, program.id)
 end
 
 -- What it had staged; maps that were published already, before their program came into its place.

@@ -75,10 +75,11 @@ end
 function tree.read_blob(path)
   local map <close>, err = bpf.map.open_pin(path)
   if not map then return nil, err end
-  local bytes
+  local bytes, info
   bytes, err = map:blob()
-  if not bytes then return nil, err:because("reading " .. path) end
-  return bytes, map:info().id
+  if bytes then info, err = map:info() end
+  if not info then return nil, err:because("reading " .. path) end
+  return bytes, info.id
 end
 
 --- A program's record, and its map's id.
@@ -152,6 +153,21 @@ function tree.hook_link(dirs, hook_name)
   if not info then error(err:because("asking for the link of " .. hook_name)) end
   info.severed = info.ifindex == 0
   return link, info
+end
+
+--- Whether what is no member of a chain runs: nil without a link, false where its link has ended.
+---@return boolean?
+--- Raises where the kernel does not tell, likewise.
+function tree.link_runs(dirs, id)
+  local link <close>, err = bpf.link.open_pin(dirs:program(id) .. "/link")
+  if not link then
+    if err.code ~= "ENOENT" then error(err) end
+    return nil
+  end
+  local info
+  info, err = link:info()
+  if not info then error(err) end
+  return not info.severed
 end
 
 --- Members of a manifest whose programs are still there; those of others are as they are told.

@@ -130,4 +130,20 @@ describe("a change that fails when it takes something out of force", function()
     for place, program in ipairs(self:listed()) do assert.equal(ids[place], program.id) end
     take_away(self)
   end)
+
+  it("has happened where a program is detached, and its link's pin cannot be removed", function()
+    local function unload()
+      local program <const> = assert(self:load(programs.of("tcx", 10)))
+      return function() return self:call("program.unload", { id = program.id }) end
+    end
+    local first <const> = unload()
+    self.faults:arm("count", { daemon = self.served.pid })
+    assert(first())
+    local at <const> = fault.place_behind(self.faults:disarm().log, "unlink", "bpf 34")
+    local second <const> = unload()
+    self.faults:arm("fail", { at = at, only = "unlink", daemon = self.served.pid })
+    assert(second())
+    assert.is_true(self.faults:disarm().fired)
+    assert.equal(0, #self:listed())
+  end)
 end)
