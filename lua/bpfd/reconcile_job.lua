@@ -221,8 +221,8 @@ end
 ---@param pid integer
 ---@param plan bpfd.change_plan  what its work was
 ---@param known bpfd.known
----@return { kept: { id: integer, hook: string?, is_new: boolean? }[], gone: integer[],
----  chains: table<string, table|false> }
+---@return { kept: { id: integer, hook: string?, is_new: boolean?, note: table? }[],
+---  gone: integer[], chains: table<string, table|false> }  note: of those that are new
 function reconcile_job.settle(dirs, pid, plan, known)
   local home <close> = assert(core.system.open "/proc/self/ns/net")
   drop_staged(dirs, pid)
@@ -244,7 +244,8 @@ function reconcile_job.settle(dirs, pid, plan, known)
   for _, program in ipairs(programs) do
     if kept_ids[program.id] then
       tree.unmark_leaving(dirs, program.id)
-      table.insert(result.kept, { id = program.id, hook = program.hook, is_new = program.is_new })
+      table.insert(result.kept, { id = program.id, hook = program.hook, is_new = program.is_new,
+        note = program.note })
     else
       table.insert(result.gone, program.id)
       drop(dirs, program, kept_ids, shared)

@@ -1,6 +1,7 @@
 -- What is left of a load with --persist, of its end, and of the start that loads it again after a
 -- reboot, when a call fails in its midst, or is the last.
 local core = require "bpf.core"
+local fault = require "spec.support.fault"
 local fault_start = require "spec.support.fault_start"
 local process = require "spec.support.process"
 local programs = require "spec.support.fault_programs"
@@ -161,4 +162,19 @@ describe("a start after a reboot", function()
       assert(rpc.apply(self.served, HAND, {}))
     end)
   end
+
+  it("goes on to programs.d where a job dies behind its swap", function()
+    assert(load_xdp(self))
+    self.served:declaration("file.lua", FILE)
+    assert(rpc.call(self.served, "system.reload"))
+    end_boot(self)
+    self.faults:arm("count", {})
+    assert(start(self))
+    die_in_it("kill_caller", { only = "opendir",
+      at = fault.place_behind(self.faults:disarm().log, "opendir", SECOND_ATTACH.only) })
+    assert.equal(2, #self:listed())
+    self.served:declaration("file.lua", nil)
+    assert(rpc.call(self.served, "system.reload"))
+    rpc.unload_all(self.served)
+  end)
 end)
