@@ -9,7 +9,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <netlink/cache.h>
+#include <netlink/errno.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
 
@@ -45,6 +47,25 @@ static void collect(struct nl_object *object, void *context)
 	snprintf(found->kind, sizeof(found->kind), "%s", rtnl_link_get_type(link) ?: "");
 }
 
+/* libnl's own way waits for an answer even where the question could not be sent. */
+static int dump_links(struct nl_sock *socket, struct nl_cache **cache)
+{
+	struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
+	int code = nl_cache_alloc_name("route/link", cache);
+
+	if (code < 0)
+		return netlink__errno(code);
+	do {
+		code = nl_send_simple(socket, RTM_GETLINK, NLM_F_DUMP, &header, sizeof(header));
+		if (code >= 0)
+			code = nl_cache_pickup(socket, *cache);
+	} while (code == -NLE_DUMP_INTR);
+	if (code >= 0)
+		return 0;
+	nl_cache_free(*cache);
+	return netlink__errno(code);
+}
+
 int network__interfaces(struct interface **interfaces, size_t *count)
 {
 	struct collection all = {};
@@ -54,7 +75,7 @@ int network__interfaces(struct interface **interfaces, size_t *count)
 
 	if (err)
 		return err;
-	err = netlink__errno(rtnl_link_alloc_cache(socket, AF_UNSPEC, &cache));
+	err = dump_links(socket, &cache);
 	if (!err) {
 		all.capacity = (size_t)nl_cache_nitems(cache);
 		all.interfaces = calloc(all.capacity + 1, sizeof(*all.interfaces));

@@ -35,7 +35,8 @@ describe("with a fault in it,", function()
   walk.declare(_ENV, {
     { name = "a start", lay = lay, before = stop, run = start, after = remove_set_aside,
       at_start = true,
-      also = { "statfs", "opendir", "readdir", "lstat", "setsockopt", "recvmsg", "bpf 7" } },
+      also = { "statfs", "opendir", "readdir", "lstat", "setsockopt", "recvmsg", "sendmsg",
+        "bpf 7" } },
     { name = "a start without its database", lay = lay, before = without_database, run = start,
       at_start = true, after = remove_set_aside },
     { name = "a start after a daemon that was killed in its midst", lay = lay,

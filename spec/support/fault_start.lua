@@ -1,5 +1,6 @@
 -- What the walks of starts share.
 local core = require "bpf.core"
+local process = require "spec.support.process"
 local rpc = require "spec.support.rpc"
 
 local fault_start = {}
@@ -8,9 +9,15 @@ local fault_start = {}
 ---@param self table  of spec.support.fault_walk
 ---@return any result, string? why
 function fault_start.run(self)
-  local good, failure = pcall(self.served.restart, self.served)
+  local served <const> = self.served
+  local good, failure = pcall(served.restart, served)
   if not good then return nil, failure end
-  return rpc.call(self.served, "program.list")
+  local result, err
+  good, result, err = pcall(rpc.call, served, "program.list")
+  if good then return result, err end
+  -- it has listened, and may be about to end
+  process.eventually(function() return not served.process:alive() end, 1000)
+  return nil, result
 end
 
 ---A database that could not be read is set aside, and told of; what is in force is known without.
