@@ -16,7 +16,7 @@ hooks.__index = hooks
 ---@param dirs table
 ---@param store table
 function hooks.new(dirs, store)
-  return setmetatable({ dirs = dirs, store = store, links = {}, shared = {} }, hooks)
+  return setmetatable({ dirs = dirs, store = store, links = {}, shared = {}, unsure = {} }, hooks)
 end
 
 local function path_of(self, hook_name)
@@ -27,7 +27,9 @@ end
 ---@param hook_name string
 function hooks:hold(hook_name)
   local before <const> = self.links[hook_name]
-  self.links[hook_name] = bpf.link.open_pin(path_of(self, hook_name))
+  local link <const>, err = bpf.link.open_pin(path_of(self, hook_name))
+  self.links[hook_name] = link
+  self.unsure[hook_name] = err and err.code ~= "ENOENT" or nil -- and is tried again
   if before then before:close() end
   local chain <const> = self.store:chain(hook_name)
   self.shared[hook_name] = chain and chain.shared and { ifindex = chain.ifindex,
@@ -80,8 +82,8 @@ end
 function hooks:mend(hook_name)
   local link <const> = self.links[hook_name]
   if not link then return true end
-  local present <close> = bpf.link.open_pin(path_of(self, hook_name))
-  if present then return true end
+  local present <close>, why = bpf.link.open_pin(path_of(self, hook_name))
+  if present or why.code ~= "ENOENT" then return true end
   local good, err = tree.make(self.dirs:chain(hook_name))
   if good then good, err = link:pin(path_of(self, hook_name)) end
   if good then
@@ -101,6 +103,7 @@ function hooks:watch(is_free, follow)
     for hook_name in pairs(self.links) do
       if is_free(hook_name) then self:mend(hook_name) end
     end
+    for hook_name in pairs(self.unsure) do self:hold(hook_name) end
     if next(self.shared) then loop.spawn(follow) end
   end, true)
 end
