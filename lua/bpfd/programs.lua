@@ -103,6 +103,16 @@ local function load_kept(daemon, request, wish, new)
   return load_somehow(daemon, request, wish, new)
 end
 
+-- Of one that runs, also where that cannot be written down yet.
+local function row_of(daemon, added)
+  local row <const> = daemon.store:program(added.id)
+  if row then return row end
+  local note <const>, fixed <const> = added.note, program_object.fixed(added.id, added.note)
+  return { id = added.id, type = note.type, hook = added.hook, map_owner_id = note.map_owner_id,
+    iface = note.attach.iface, ifindex = not note.attach.netns and note.attach.ifindex or nil,
+    note = note, object = fixed.object, attach = fixed.attach }
+end
+
 --- Loads and attaches a program.
 ---@param wish table  name, attach (checked), global, metadata, map_owner_id, persist, image;
 ---  replaces: id of one whose place it takes, in the same swap; persisted: its number
@@ -116,7 +126,7 @@ function programs.load(daemon, request, wish)
   if wish.persist or wish.persisted then daemon.objects:drop_unused(daemon) end
   if not outcome then return nil, err end
   local id <const> = outcome.added[1].id
-  local row <const> = daemon.store:program(id)
+  local row <const> = row_of(daemon, outcome.added[1])
   log.info("program %d%s: %s, %s, for user %d", id,
     wish.replaces and (" in the place of %d"):format(wish.replaces) or "", row.note.name,
     wish.attach.type, request.peer.uid)

@@ -3,6 +3,7 @@
 local core = require "bpf.core"
 local chain_support = require "spec.support.chain"
 local fault = require "spec.support.fault"
+local process = require "spec.support.process"
 local programs = require "spec.support.fault_programs"
 local rpc = require "spec.support.rpc"
 local walk = require "spec.support.fault_walk"
@@ -145,5 +146,26 @@ describe("a change that fails when it takes something out of force", function()
     assert(second())
     assert.is_true(self.faults:disarm().fired)
     assert.equal(0, #self:listed())
+  end)
+end)
+
+describe("a replacement that cannot be written down yet", function()
+  local self
+
+  setup(function() self = walk.start() end)
+  teardown(function() self:close() end)
+
+  it("is told of as done, and is written down later", function()
+    local operation <const> = replacement "xdp"
+    local old <const> = operation.before(self)
+    self.faults:arm("fail", { at = 1, only = "pwrite64", daemon = self.served.pid })
+    local new <const> = assert(operation.run(self, old))
+    assert.is_true(self.faults:disarm().fired)
+    assert.equal(60, new.attach.priority)
+    assert(process.eventually(function()
+      local all <const> = self:listed()
+      return #all == 1 and all[1].id == new.id
+    end))
+    rpc.unload_all(self.served)
   end)
 end)
