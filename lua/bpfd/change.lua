@@ -1,6 +1,7 @@
 -- Changes of what runs, of any number of programs at once: one job, then one transaction of the
 -- index.
 
+local core = require "bpf.core"
 local addition = require "bpfd.addition"
 local change_job = require "bpfd.change_job"
 local consult = require "bpfd.consult"
@@ -114,12 +115,13 @@ end
 
 -- What change_job wants of a plan, and nothing of what the daemon itself does before and after.
 local function work_of(plan)
-  return { run_dir = plan.dirs.run_dir, group = plan.group, add = plan.add, drop = plan.drop,
-    attach = plan.attach, keep = plan.keep }
+  return { run_dir = plan.dirs.run_dir, group = plan.group, mark = plan.mark, add = plan.add,
+    drop = plan.drop, attach = plan.attach, keep = plan.keep }
 end
 
 -- `answer` is to what the job asks of the policies; nil where they are not asked.
 local function run_job(request, plan, answer)
+  plan.mark = core.system.clock "monotonic"
   local work <const> = work_of(plan)
   return request:run(function(progress, ask)
     -- a collection writes its marks into all that the daemon has, and so copies each page of it

@@ -23,6 +23,7 @@ local TRIES <const> = 10 -- as libxdp does
 ---@class bpfd.change_plan
 ---@field run_dir string    the daemon's
 ---@field group integer?   who may use the maps
+---@field mark integer      tells what it makes from what other changes have made, in the records
 ---@field add bpfd.addition[]  owners of maps before those that share them
 ---@field drop table[]     programs that go: id, note, hook_name, settings, engine_options, and as
 ---  paths own_maps, maps (see bpfd.change)
@@ -247,7 +248,7 @@ function change_job.perform(plan, progress, ask)
     return change_hooks.enter(home, addition.note.attach, addition.netns)
   end
   for _, addition in ipairs(plan.add) do
-    addition.note.job, addition.staging = pid, plan.dirs:staging(pid)
+    addition.note.job, addition.staging = plan.mark, plan.dirs:staging(pid)
     addition.note.replaces = addition.replaces
     addition.dirs, addition.group = plan.dirs, plan.group
   end

@@ -153,7 +153,7 @@ function reconcile_job.run(dirs, options)
 end
 
 -- The programs that a job had in its hands when it died: what it was to drop, and what it had made.
-local function in_hands(dirs, pid, plan)
+local function in_hands(dirs, plan)
   local programs = {}
   for _, member in ipairs(plan.drop) do
     table.insert(programs, { id = member.id, hook = member.hook_name, maps = member.own_maps,
@@ -161,7 +161,7 @@ local function in_hands(dirs, pid, plan)
   end
   for _, id in ipairs(tree.ids(dirs.fs .. "/programs")) do
     local note = tree.note(dirs, id)
-    if note and note.job == pid then
+    if note and note.job == plan.mark then
       table.insert(programs, { id = id, hook = note.attach.hook, is_new = true, note = note,
         maps = dirs:maps(id) })
     end
@@ -226,7 +226,7 @@ end
 function reconcile_job.settle(dirs, pid, plan, known)
   local home <close> = assert(core.system.open "/proc/self/ns/net")
   drop_staged(dirs, pid)
-  local programs <const> = in_hands(dirs, pid, plan)
+  local programs <const> = in_hands(dirs, plan)
   local result = { kept = {}, gone = {},
     chains = look_at_touched(dirs, programs, plan, known, home) }
   local kept_ids, replaced, shared = {}, {}, {}

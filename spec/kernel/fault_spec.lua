@@ -82,3 +82,19 @@ describe("a daemon that has failed to hear of an interface", function()
     assert(process.eventually(function() return #self:listed() == 0 end))
   end)
 end)
+
+describe("a load whose job dies, after another that the same process has done", function()
+  local self
+
+  setup(function() self = walk.start() end)
+  teardown(function() self:close() end)
+
+  it("is not taken for that one", function()
+    local first <const> = assert(load(self, "xdp", 40))
+    self.faults:arm("kill_caller", { at = 1, only = "bpf 29", daemon = self.served.pid })
+    assert.is_nil((load(self, "xdp", 50))) -- BPF_LINK_UPDATE
+    assert.is_true(self.faults:disarm().fired)
+    assert.equal(1, #self:listed())
+    assert(self:call("program.unload", { id = first.id }))
+  end)
+end)
