@@ -155,12 +155,13 @@ local function read(self)
   local directory <const> = self.directory
   local found, err = job.run(function() return read_all(directory) end)
   if found and not found.missing then
-    self.problem = nil
+    self.problem, self.is_unread = nil, nil
     return found.files
   end
   -- nothing that runs is unloaded because a directory is not to be seen
-  self.problem = err and said(err) or nil
-  if err then log.error("%s is not read: %s", directory, said(err)) end
+  local problem <const> = err and said(err) or nil
+  if err and self.problem ~= problem then log.error("%s is not read: %s", directory, problem) end
+  self.problem, self.is_unread = problem, err and err.code ~= "EPERM" or nil
   return nil
 end
 
@@ -180,8 +181,9 @@ function declared_files:run()
   self.daemon.objects:drop_unused(self.daemon)
 end
 
---- Tries what has failed again, as it was read.
+--- Tries what has failed again, as it was read; or reads what could not be read.
 function declared_files:try_again()
+  if self.is_unread then return self:run() end
   local held <close> = lock.hold { "programs.d" } -- luacheck: ignore held
   for _, file in ipairs(self.files) do
     if file.problem then put_in_force(self, file) end
@@ -199,6 +201,7 @@ end
 --- Whether something has failed that may succeed without the file being changed.
 ---@return boolean
 function declared_files:may_succeed()
+  if self.is_unread then return true end
   for _, file in ipairs(self.files) do
     if file.problem and file.programs and not file.pulling then return true end
   end

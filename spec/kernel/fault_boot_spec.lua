@@ -66,6 +66,8 @@ local function absent(self)
       end
     end
   end
+  local problem <const> = status.programs_directory.problem
+  if type(problem) == "string" then lines[#lines + 1] = problem end
   return #lines > 0 and table.concat(lines, "\n") or nil
 end
 
@@ -176,5 +178,22 @@ describe("a start after a reboot", function()
     self.served:declaration("file.lua", nil)
     assert(rpc.call(self.served, "system.reload"))
     rpc.unload_all(self.served)
+  end)
+
+  it("has programs.d in force whichever process of it cannot be made", function()
+    self.served:declaration("file.lua", FILE)
+    local at = 0
+    repeat
+      at = at + 1
+      end_boot(self)
+      self.faults:arm("fail", { at = at, only = "fork" })
+      start(self)
+      local fired <const> = self.faults:disarm().fired
+      if not self.served.process:alive() then assert(start(self)) end
+      assert(process.eventually(function() return #self:listed() == 1 end, RETRIED), at)
+    until not fired
+    assert.is_true(at > 2)
+    self.served:declaration("file.lua", nil)
+    assert(rpc.call(self.served, "system.reload"))
   end)
 end)

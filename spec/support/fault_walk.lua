@@ -189,14 +189,15 @@ local function without_numbers(text)
   return table.concat(lines, "\n")
 end
 
--- What is there, once it equals that of `before`, or the last within a second.
+-- What is there, once it equals that of `before`, or the last within three seconds: the daemon may
+-- have something to try again.
 local function scan(self, operation, before)
   local text
   process.eventually(function()
     text = rpc.masked(residue.scan(self.served))
     if operation.renumbers then text = without_numbers(text) end
     return not before or text == before
-  end, 1000)
+  end, 3000)
   return text
 end
 
