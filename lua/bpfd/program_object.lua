@@ -91,7 +91,8 @@ end
 
 --- What a list shows of one of ours, as JSON.
 ---@param daemon table
----@param row table    of the store, by `programs` or `program`
+---@param row table    of the store, by `programs` or `program`; or, of one that is not in it yet,
+---  with the parts that it would have
 ---@param known table  what this list has asked for already: chains by hook, names by ifindex;
 ---  filled
 ---@return string
@@ -100,10 +101,11 @@ function program_object.listed(daemon, row, known)
   local iface <const> = iface_of(row, known)
   local before <const> = shown[id]
   if before and before.iface == iface then return before.text end
-  local parts <const> = daemon.store:parts_to_show(id)
+  local stored <const> = daemon.store:parts_to_show(id)
+  local parts <const> = stored or row
   local text <const> = ('%s,"attach":%s}'):format(parts.object:sub(1, -2),
     attach_now(daemon, row, parts, iface, known))
-  shown[id] = { iface = iface, text = text }
+  shown[id] = stored and { iface = iface, text = text } or nil
   return text
 end
 
