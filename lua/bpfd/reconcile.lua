@@ -54,7 +54,9 @@ local function put_all(daemon, found)
   end
   known = {}
   for hook_name in daemon.store:chains() do known[hook_name] = true end
-  for hook_name in pairs(known) do daemon.store:put_chain(hook_name, nil) end
+  for hook_name in pairs(known) do
+    if not found.chains[hook_name] then daemon.store:put_chain(hook_name, nil) end
+  end
   for hook_name, manifest in pairs(found.chains) do
     index.put_chain(daemon, hook_name, manifest, { places = true })
   end

@@ -43,3 +43,24 @@ describe("with a fault in it,", function()
       before = with_an_attempt, run = start, at_start = true, after = remove_set_aside },
   })
 end)
+
+describe("a start that cannot ask for the mode of an XDP program", function()
+  local self
+
+  setup(function() self = walk.start() end)
+  teardown(function() self:close() end)
+
+  it("tells the mode that is known", function()
+    assert(self:load(programs.of("xdp", 10)))
+    local at = 0
+    repeat
+      at = at + 1
+      stop(self)
+      self.faults:arm("fail", { at = at, only = "recvmsg" })
+      local good <const> = start(self)
+      local fired <const> = self.faults:disarm().fired
+      if good then assert.equal("native", self:listed()[1].attach.xdp_mode, at) end
+    until good and not fired
+    assert.is_true(at > 2)
+  end)
+end)
