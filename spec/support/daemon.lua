@@ -134,6 +134,14 @@ function daemon:stop()
   return (assert(self.process:wait(), "bpfd does not stop"))
 end
 
+-- Filters of a qdisc need no pin to live, and a reboot to end.
+local function end_filters(namespace)
+  for line in (namespace and namespace:check { "tc", "qdisc", "show" } or ""):gmatch "[^\n]+" do
+    local iface <const> = line:match "^qdisc clsact .* dev (%S+)"
+    if iface then namespace:check { "tc", "qdisc", "del", "dev", iface, "clsact" } end
+  end
+end
+
 ---As far as a reboot can be had without one: the daemon ends, and its bpffs with all that runs and
 ---its run directory are gone. The index says that it is of another boot.
 ---@param options? { kill: boolean? }
@@ -141,6 +149,7 @@ function daemon:end_boot(options)
   if options and options.kill then self:kill() else self:stop() end
   process.check { "umount", "-l", self.run_dir .. "/fs" }
   process.check { "rm", "-rf", "--one-file-system", self.run_dir }
+  end_filters(self.options.namespace)
   local index <close> = assert(require "bpfd_database".open(self.state_dir .. "/bpfd.db", 500))
   for _, name in ipairs { "programs", "chains", "declarations" } do
     assert(index:execute("UPDATE " .. name .. " SET boot_id = 'the one before'"))
