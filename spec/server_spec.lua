@@ -66,6 +66,7 @@ describe("the server", function()
         return { fd = 0 }, nil, { assert(core.system.seal("given", 10, "x")) }
       end },
       big = { parameters = {}, run = function() return { text = ("x"):rep(1 << 20) } end },
+      change = { parameters = {}, in_turn = true, run = function() return {} end },
       stage = { parameters = {}, stages = true },
       peer = { parameters = {}, run = function(_, request) return { uid = request.peer.uid } end },
     }
@@ -124,6 +125,18 @@ describe("the server", function()
       params = json.object(params or {}) } .. "\n", descriptors)
     return self:message()
   end
+
+  it("answers what is quick before it begins with changes that came earlier", function()
+    serve()
+    local one <const>, order = connect(), {}
+    local lines = {}
+    for id, method in ipairs { "change", "change", "echo", "change", "peer" } do
+      lines[id] = ('{"jsonrpc":"2.0","id":%d,"method":"%s"}\n'):format(id, method)
+    end
+    one:send(table.concat(lines))
+    for place = 1, #lines do order[place] = one:message().id end
+    assert.same({ 3, 5, 1, 2, 4 }, order)
+  end)
 
   it("answers a request", function()
     serve()

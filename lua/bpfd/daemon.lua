@@ -66,6 +66,7 @@ local function open_parts(self, options)
   self.group = core.system.group_id "bpfd"
   self.policy = policy.new(self.config.directory .. "/policy.d", self.config.policy)
   self.boot = boot.new(self)
+  service.go_before()
   self.privilege, err = service.confine()
   return self.privilege, err
 end

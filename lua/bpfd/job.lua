@@ -75,8 +75,8 @@ local function finish(self)
   lane.count = lane.count - 1
   self.at_end = true
   self.timer:close()
-  self.resume()
   start_next(lane)
+  loop.in_turn(self.resume)
 end
 
 local function stop_waiting(process)

@@ -10,6 +10,7 @@ local json = require "bpf.json"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 local portable = require "bpfd.portable"
+local service = require "bpfd.service"
 
 local system <const> = core.system
 
@@ -116,6 +117,7 @@ end
 
 local function be_child(work, pipe, socket)
   system.set_name(work and WORKS or WAITS)
+  service.go_behind()
   if work then
     tell(pipe, perform(work, pipe, socket))
   else

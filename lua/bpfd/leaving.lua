@@ -6,7 +6,7 @@ local tree = require "bpfd.tree"
 
 local leaving = {}
 
-local MOST_WAITED <const> = 500 * 1000000 -- nanoseconds
+local MOST_WAITED <const> = 2000 * 1000000 -- nanoseconds
 
 --- Before the swap: what is detached and was to leave is not taken for what somebody else has
 --- detached.

@@ -88,6 +88,26 @@ function loop.spawn(body)
   coroutine.resume(coroutine.create(guarded(body)))
 end
 
+local turns <const> = { first = 1, last = 0 } -- functions that wait for theirs, by number
+
+local function take_turn()
+  local call <const> = turns[turns.first]
+  turns[turns.first] = nil
+  turns.first = turns.first + 1
+  if turns.first > turns.last then turns.handle:stop() end
+  call()
+end
+
+--- Calls a function later: of those that wait so, one each time that the loop has looked at
+--- everything else. For work that may wait while what is quick is answered.
+---@param call fun()
+function loop.in_turn(call)
+  turns.last = turns.last + 1
+  turns[turns.last] = guarded(call)
+  turns.handle = turns.handle or uv.new_idle()
+  if turns.first == turns.last then turns.handle:start(take_turn) end
+end
+
 --- Waits inside a task. start(resume) is called at once and must see to it that `resume(...)` is
 --- called, once and from the loop; its arguments are what `wait` returns.
 ---@param start fun(resume: fun(...))

@@ -171,7 +171,8 @@ function server:handle(client, message, descriptors)
   }, request_meta)
   client:begin(request)
   self.served = self.served + 1
-  loop.spawn(function() serve(self, request, method) end)
+  local function begin() loop.spawn(function() serve(self, request, method) end) end
+  if method.in_turn then loop.in_turn(begin) else begin() end
 end
 
 -- Room for one more, at the cost of who has the most.

@@ -2,6 +2,7 @@
 -- what it tells who started it.
 
 local core = require "bpf.core"
+local uv = require "luv"
 local log = require "bpfd.log"
 local loop = require "bpfd.loop"
 
@@ -14,6 +15,16 @@ local kept <const> = {
   "bpf", "perfmon", "net_admin", "sys_admin", "sys_ptrace", "syslog", "chown", "fowner",
   "sys_resource",
 }
+
+-- Nice values. The loop's work is short, and everybody waits for it, as 64 clients at once do for a
+-- `list`; jobs have the processors to themselves when it sleeps.
+local LOOP <const>, WORK <const> = -10, 5
+
+--- The loop goes before other processes. Where that is not allowed, it goes among them.
+function service.go_before() uv.os_setpriority(0, LOOP) end
+
+--- What a child does goes behind the loop.
+function service.go_behind() uv.os_setpriority(0, WORK) end
 
 --- Gives up, for good and for all children, what a manager of eBPF programs needs at no time:
 --- other capabilities, gaining new ones, other programs and other processes' memory.

@@ -89,6 +89,17 @@ describe("work that takes long", function()
     client:close()
   end)
 
+  it("goes behind the loop, which goes before others", function()
+    local client = rpc.connect(served)
+    begin_load(client)
+    wait_for_job()
+    assert.equal(-10, uv.os_getpriority(served.pid))
+    for _, pid in ipairs(served:working()) do assert.equal(5, uv.os_getpriority(pid)) end
+    local loaded = answers(client, 1)[1].result
+    client:close()
+    assert(rpc.call(served, "program.unload", { id = loaded.id }))
+  end)
+
   it("ends without a trace when the request is cancelled", function()
     local client = rpc.connect(served)
     begin_load(client)

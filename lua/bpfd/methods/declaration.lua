@@ -30,6 +30,7 @@ local function check_flags(params)
 end
 
 methods["declaration.apply"] = {
+  in_turn = true,
   parameters = { name = true, programs = true, dry_run = true, prune = true },
   run = function(daemon, request)
     local params <const> = request.params

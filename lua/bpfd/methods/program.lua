@@ -75,6 +75,7 @@ local function read_wish(daemon, params)
 end
 
 program["program.load"] = {
+  in_turn = true,
   parameters = { fd = true, path = true, image_url = true, registry_auth = true,
     pull_policy = true, name = true, global = true, metadata = true, map_owner_id = true,
     persist = true, attach = true },
@@ -109,6 +110,7 @@ local function inherit(row, params)
 end
 
 program["program.replace"] = {
+  in_turn = true,
   parameters = { id = true, fd = true, path = true, image_url = true, registry_auth = true,
     pull_policy = true, name = true, global = true, metadata = true, map_owner_id = true,
     persist = true, attach = true },
@@ -127,6 +129,7 @@ program["program.replace"] = {
 }
 
 program["program.unload"] = {
+  in_turn = true,
   parameters = { id = true, persisted = true, missing_ok = true },
   run = function(daemon, request)
     local params <const> = request.params
