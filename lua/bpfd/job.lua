@@ -75,8 +75,8 @@ local function finish(self)
   lane.count = lane.count - 1
   self.at_end = true
   self.timer:close()
+  self.resume() -- at once: who sees no job any more finds written down what it has done
   start_next(lane)
-  loop.in_turn(self.resume)
 end
 
 local function stop_waiting(process)
