@@ -89,26 +89,6 @@ describe("work that takes long", function()
     client:close()
   end)
 
-  it("is written down when it is counted no more", function()
-    for _ = 1, rounds(20) do
-      local client = rpc.connect(served)
-      local known <const> = #assert(rpc.call(served, "program.list")).programs
-      begin_load(client, { name = "count_call",
-        attach = { type = "tracepoint", tracepoint = "syscalls/sys_enter_getpgid" } })
-      local watching <close> = rpc.connect(served)
-      local function count() return assert(watching:call "system.status").jobs end
-      local began <const> = process.eventually(function()
-        return count() > 0 or client.socket:wait("r", 0)
-      end)
-      assert.is_true(began)
-      while count() > 0 do end
-      assert.equal(known + 1, #assert(watching:call "program.list").programs)
-      local loaded = answers(client, 1)[1].result
-      client:close()
-      assert(rpc.call(served, "program.unload", { id = loaded.id }))
-    end
-  end)
-
   it("goes behind the loop, which goes before others", function()
     local client = rpc.connect(served)
     begin_load(client)
