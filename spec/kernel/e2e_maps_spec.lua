@@ -62,7 +62,7 @@ describe("maps", function()
     assert.are.equal("runs", map.name)
     assert.are.equal(id, tostring(math.tointeger(map.map_owner_id)))
     local listed = bpfd:check("map", "list")
-    assert.is_truthy(listed:find "^ Map ID  Name  Type   Key %(bytes%)", listed)
+    assert.is_truthy(listed:find "^ Map ID +Name  Type   Key %(bytes%)", listed)
     assert.is_truthy(listed:find("\n " .. math.tointeger(map.id) .. " +runs  array  4 +8 +%d+ +"
       .. id .. "\n"), listed)
     assert.are.equal(math.tointeger(map.id) .. "\n", bpfd:check("-q", "map", "list"))
