@@ -43,11 +43,11 @@ end
 ---@field target table|false|nil
 ---@field netns table|false|nil
 
--- A load asks no registry.
-local function without_credentials(image)
+-- A load asks no registry, and its process can be told what is plain (bpfd.portable).
+local function plain_wish(image)
   local copy = {}
   for key, value in pairs(image) do copy[key] = value end
-  copy.credentials = nil
+  copy.credentials, copy.reference = nil, nil
   return copy
 end
 
@@ -59,7 +59,7 @@ end
 function addition.open_files(daemon, request, attach, named, image)
   local opened, err = {}
   if image then
-    opened.image, opened.path = without_credentials(image), image.url
+    opened.image, opened.path = plain_wish(image), image.url
   else
     opened.source, opened.path = files.object(daemon, request, named)
     if not opened.source then return nil, opened.path end
