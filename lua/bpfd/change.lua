@@ -3,7 +3,6 @@
 
 local core = require "bpf.core"
 local addition = require "bpfd.addition"
-local change_job = require "bpfd.change_job"
 local consult = require "bpfd.consult"
 local index = require "bpfd.index"
 local lock = require "bpfd.lock"
@@ -122,13 +121,8 @@ end
 -- `answer` is to what the job asks of the policies; nil where they are not asked.
 local function run_job(request, plan, answer)
   plan.mark = core.system.clock "monotonic"
-  local work <const> = work_of(plan)
-  return request:run(function(progress, ask)
-    -- a collection writes its marks into all that the daemon has, and so copies each page of it
-    collectgarbage "stop"
-    return change_job.perform(work, progress, answer and ask)
-  end, { keep = kept_descriptors(plan), answer = answer,
-    call = { module = "bpfd.change_job", arguments = work } })
+  return request:run({ module = "bpfd.change_job", arguments = work_of(plan) },
+    { keep = kept_descriptors(plan), answer = answer })
 end
 
 -- What has come and cannot be written down is taken back. Where something has gone for it, that

@@ -228,7 +228,8 @@ local function doing(plan, culprit)
   return "changing what runs"
 end
 
---- Does it, as a job's `call`. What cannot be tidied up is for `reconcile.settle`: see bpfd.job.
+--- Does it, as a job that can be told. What cannot be tidied up is for `reconcile.settle`: see
+--- bpfd.job.
 ---@param plan bpfd.change_plan
 ---@param progress fun(step: string, done: integer, total: integer)
 ---@param ask (fun(question: table): table?, bpf.error?)?  where policies are asked
@@ -236,6 +237,8 @@ end
 ---@return bpf.error? err
 ---@return boolean? is_broken_off
 function change_job.perform(plan, progress, ask)
+  -- a collection writes its marks into all that the daemon had, and so copies each page of it
+  collectgarbage "stop"
   plan.dirs = directories.at(plan.run_dir)
   local pid <const> = core.system.identity().pid
   local home <close> = assert(core.system.open "/proc/self/ns/net")

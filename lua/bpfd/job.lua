@@ -132,13 +132,12 @@ end
 
 -- By a process that is told, where that is possible: there may be one already.
 local function tell(self)
-  local call <const> = self.call and job_process.call(self.call.module, self.call.arguments,
-    self.answer ~= nil)
-  if not call then return nil end
+  local message <const> = type(self.work) == "table" and job_process.message(self.work)
+  if not message then return nil end
   local process <const> = #idle > 0 and stop_waiting(idle[#idle]) or fork(self)
   if not process then return nil end
   process.job = self
-  if process:take(call) then return process end
+  if process:take(message) then return process end
   process.job = nil
   process:kill()
   return nil
@@ -206,21 +205,21 @@ end
 --- says that it could not tidy up. In a job
 --- nothing of the loop and of the database may be touched; what the work needs to know of these in
 --- its midst, it asks: ask(question) waits for what `answer` returns.
----@param work fun(progress: fun(step: string, done: integer, total: integer),
----  ask: fun(question: any): any, bpf.error?): any, bpf.error?, boolean?
+---@param work bpfd.job_call|fun(progress: fun(step: string, done: integer, total: integer),
+---  ask: fun(question: any): any, bpf.error?): any, bpf.error?, boolean?  a call can also be told
+---  to a process that is no copy of this moment's daemon, and may have done other jobs before
 ---@param options { keep: table?, progress: function?, started: fun(job: table)?,
 ---  answer: (fun(question: any): any, bpf.error?)?, lane: string?,
----  owner: { uid: integer, connection: any }?, call: { module: string, arguments: table }? }?
+---  owner: { uid: integer, connection: any }? }?
 ---  keep: descriptors that the child has too; started: called with the job, for `job.cancel`;
 ---  answer: in a task of the daemon's; what it gets and returns is plain;
 ---  lane: "work" when left out, "pull" for what waits for others' machines; owner: for whom it is,
----  nil for work of the daemon's own, which waits for no client's; call: the same work, for a
----  process that is no copy of this moment's daemon, and may have done other jobs before:
----  `perform(arguments, progress, ask)` of the module
+---  nil for work of the daemon's own, which waits for no client's
 ---@return any result, bpf.error? err, integer? died  the pid, if the work did not come to its end
 function job.run(work, options)
   local self = setmetatable({ work = work }, job)
   for key, value in pairs(options or {}) do self[key] = value end
+  if type(work) == "table" then work.asks = self.answer ~= nil end
   local lane <const> = lanes[self.lane or "work"]
   self.lane = lane
   if self.started then self.started(self) end

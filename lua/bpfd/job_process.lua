@@ -91,6 +91,13 @@ local function receive_call(socket)
   end
 end
 
+-- The work of a call, in whichever process.
+local function work_of(call)
+  return function(progress, ask)
+    return require(call.module).perform(call.arguments, progress, call.asks and ask or nil)
+  end
+end
+
 -- One job after the other. Before an answer nothing of its job is held any more, as if the process
 -- had ended: neither by a descriptor nor by being in another's namespace.
 local function serve(pipe, socket)
@@ -100,12 +107,8 @@ local function serve(pipe, socket)
     local call, descriptors = receive_call(socket)
     if not call then return end
     system.set_name(WORKS)
-    -- a collection writes its marks into all that the daemon has, and so copies each page of it
-    collectgarbage "stop"
-    local message <const> = perform(function(progress, ask)
-      return require(call.module).perform(portable.unpack(call.arguments, descriptors), progress,
-        call.asks and ask or nil)
-    end, pipe, socket)
+    call.arguments = portable.unpack(call.arguments, descriptors)
+    local message <const> = perform(work_of(call), pipe, socket)
     message.stays = count < MOST_JOBS and not message.fault and not message.is_broken_off
       and bpf.network.enter(home:fd()) and system.release(kept) or nil
     if message.stays then system.set_name(WAITS) end
@@ -115,11 +118,12 @@ local function serve(pipe, socket)
   end
 end
 
+-- work: a function, a call, or nil: it will be told.
 local function be_child(work, pipe, socket)
   system.set_name(work and WORKS or WAITS)
   service.go_behind()
   if work then
-    tell(pipe, perform(work, pipe, socket))
+    tell(pipe, perform(type(work) == "table" and work_of(work) or work, pipe, socket))
   else
     serve(pipe, socket)
   end
@@ -230,8 +234,13 @@ local function give_up(self, why)
   return nil, why
 end
 
---- Forks one: for this work alone or, without any, for what it is told by `call`.
----@param work fun(progress: function, ask: function)?
+---@class bpfd.job_call  work as what it needs, and not as a function that has it
+---@field module string    whose `perform(arguments, progress, ask)` does it
+---@field arguments table
+---@field asks boolean?    it may ask; else `ask` is nil
+
+--- Forks one: for this work alone or, without any, for what it is told by `take`.
+---@param work (fun(progress: function, ask: function)|bpfd.job_call)?
 ---@param options { keep: table?, has_socket: boolean?, done: fun(process: table) }
 ---  keep: descriptors that it has, too; has_socket: the work asks; done: called when a job's last
 ---  message is there and the process waits for another (`is_idle`), and when it has said its last
@@ -251,24 +260,22 @@ function job_process.start(work, options)
 end
 
 --- What a process would have to be told to do work: nil where it cannot be told.
----@param module string  whose `perform(arguments, progress, ask)` does it
----@param arguments table
----@param asks boolean
----@return { bytes: string, descriptors: table }? call
-function job_process.call(module, arguments, asks)
-  local nodes, descriptors = portable.pack(arguments)
+---@param call bpfd.job_call
+---@return { bytes: string, descriptors: table }? message
+function job_process.message(call)
+  local nodes, descriptors = portable.pack(call.arguments)
   if not nodes or #descriptors > MOST_DESCRIPTORS then return nil end
-  local bytes <const> = frame.of { module = module, arguments = nodes, asks = asks }
+  local bytes <const> = frame.of { module = call.module, arguments = nodes, asks = call.asks }
   if #bytes > MOST_TOLD then return nil end
   return { bytes = bytes, descriptors = descriptors }
 end
 
 --- Tells one that is idle.
 ---@return boolean  false: it has not taken it, and is good for nothing
-function job_process:take(call)
-  local sent <const> = self.socket:send(call.bytes, call.descriptors)
+function job_process:take(message)
+  local sent <const> = self.socket:send(message.bytes, message.descriptors)
   self.is_idle = false
-  return sent == #call.bytes
+  return sent == #message.bytes
 end
 
 function job_process:kill()

@@ -38,7 +38,7 @@ function request_methods:descriptor(place)
 end
 
 --- Runs work in a job that ends with the request.
----@param options { keep: table?, answer: function?, lane: string?, call: table? }?  of bpfd.job
+---@param options { keep: table?, answer: function?, lane: string? }?  of bpfd.job
 function request_methods:run(work, options)
   local progress
   if self.params.progress then
@@ -50,8 +50,7 @@ function request_methods:run(work, options)
   if self.cancelled then return nil, refusal("ECANCELED", self.cancelled) end
   options = options or {}
   local result, err, died = job.run(work, {
-    keep = options.keep, answer = options.answer, lane = options.lane, call = options.call,
-    progress = progress,
+    keep = options.keep, answer = options.answer, lane = options.lane, progress = progress,
     owner = { uid = self.peer.uid, connection = self.connection },
     started = function(started) self.job = started end,
   })

@@ -18,13 +18,16 @@ local kept <const> = {
 
 -- Nice values. The loop's work is short, and everybody waits for it, as 64 clients at once do for a
 -- `list`; jobs have the processors to themselves when it sleeps.
-local LOOP <const>, WORK <const> = -10, 5
+local LOOP <const>, WORK <const>, USUAL <const> = -10, 5, 0
 
 --- The loop goes before other processes. Where that is not allowed, it goes among them.
 function service.go_before() uv.os_setpriority(0, LOOP) end
 
 --- What a child does goes behind the loop.
 function service.go_behind() uv.os_setpriority(0, WORK) end
+
+--- A child that somebody waits for, but whose code is not ours, goes among other processes.
+function service.go_among() uv.os_setpriority(0, USUAL) end
 
 --- Gives up, for good and for all children, what a manager of eBPF programs needs at no time:
 --- other capabilities, gaining new ones, other programs and other processes' memory.

@@ -46,12 +46,14 @@ end
 --- Forks one, which begins to load at once.
 ---@param sources { path: string, text: string }[]
 ---@param limits { instructions: integer, memory: integer, time: number }
+---@param first fun()?  called in it before its rights are gone
 ---@return { pid: integer, socket: table }?, bpf.error? err
-function helper.fork(sources, limits)
+function helper.fork(sources, limits, first)
   local ours, theirs = core.socket.pair()
   if not ours then return nil, theirs end
   local pid, err = system.fork { theirs }
   if pid == 0 then
+    if first then pcall(first) end
     pcall(serve, theirs, sources, limits)
     system.leave(70)
   end

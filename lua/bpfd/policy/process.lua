@@ -6,6 +6,7 @@ local error_object = require "bpf.error"
 local frame = require "bpf.frame"
 local helper = require "bpf.policy.helper"
 local loop = require "bpfd.loop"
+local service = require "bpfd.service"
 
 local process = {}
 process.__index = process
@@ -71,7 +72,7 @@ end
 ---@param limits { instructions: integer, memory: integer, time: number }
 ---@return table? process, bpf.error? err
 function process.start(sources, limits)
-  local forked, err = helper.fork(sources, limits)
+  local forked, err = helper.fork(sources, limits, service.go_among)
   if not forked then return nil, err end
   local self = setmetatable({ pid = forked.pid, socket = forked.socket, limits = limits,
     received = "", unsent = "", places = {} }, process)
