@@ -1,13 +1,10 @@
 -- A machine that loses its power, twice: what is on its disk then is all that bpfd has. What is
 -- persisted and declared runs again, and packets meet it.
-local uv = require "luv"
-local process = require "spec.support.process"
-
-local kernel = os.getenv "KERNEL" or "6.1"
+local machine = require "spec.support.machine"
 
 -- Run again after each boot. Each step prints one line `sSTAGE_NAME: what was seen`. The files of
 -- programs.d are the administrator's, and so is their `sync`; nothing else of it is ever called.
-local session <const> = [[
+local script <const> = [[
 set -u
 stage=$(cat /etc/stage 2>/dev/null || echo 0)
 stage=$((stage + 1)); echo $stage >/etc/stage
@@ -95,28 +92,18 @@ esac
 ]]
 
 describe("a machine that loses its power", function()
-  local disk <const> = ("/tmp/bpfd-spec-%d-disk"):format(uv.os_getpid())
-  local seen, text
+  local session, seen
 
   setup(function()
-    local result = process.run({ "scripts/vm/run.sh", kernel, session },
-      { env = { VM_DISK = disk, VM_TIMEOUT = "1200", VM_CPUS = "1" }, seconds = 1300 })
-    text = result.stdout .. result.stderr
-    seen = {}
-    for name, value in result.stdout:gmatch "(s%d_[%w_]+): ([^\n]*)" do
-      seen[name] = seen[name] or value
-    end
+    session = machine.run(script, { seconds = 1200, reboots = true, env = { VM_CPUS = "1" } })
+    seen = session.seen
   end)
 
-  teardown(function() os.remove(disk) end)
-
-  local function check(name, expected)
-    assert.equal(expected, seen[name], name .. " in\n" .. text)
-  end
+  local function check(name, expected) session:check(name, expected) end
 
   it("has booted three times", function()
     check("s1_loaded", "accept calls pass xdp_stats xdp_stats")
-    assert.truthy(seen.s3_boot, text)
+    assert.truthy(seen.s3_boot, session.text)
     assert.not_equal(seen.s1_boot, seen.s2_boot)
     assert.not_equal(seen.s2_boot, seen.s3_boot)
     check("s2_nothing", seen.s1_nothing)

@@ -1,13 +1,11 @@
 -- A machine that is installed by scripts/setup.sh and rebooted by systemd, in good order: what was
 -- declared and persisted runs again before anybody has asked for it.
-local uv = require "luv"
-local process = require "spec.support.process"
+local machine = require "spec.support.machine"
 
-local kernel = os.getenv "KERNEL" or "6.1"
 local SECONDS <const> = 1800
 
 -- Run again after the reboot. Each step prints one line `sSTAGE_NAME: what was seen`.
-local session <const> = [[
+local script <const> = [[
 set -u
 stage=$(cat /etc/stage 2>/dev/null || echo 0)
 stage=$((stage + 1)); echo $stage >/etc/stage
@@ -62,31 +60,22 @@ esac
 ]]
 
 describe("a machine that is rebooted", function()
-  local disk <const> = ("/tmp/bpfd-spec-%d-reboot"):format(uv.os_getpid())
-  local seen, text
+  local session, seen
 
   setup(function()
-    local result = process.run({ "scripts/vm/run.sh", kernel, session }, { env = { VM_DISK = disk,
-      VM_INIT = "systemd", VM_TIMEOUT = tostring(SECONDS) }, seconds = SECONDS + 100 })
-    text = result.stdout .. result.stderr
-    seen = {}
-    for name, value in result.stdout:gmatch "(s%d_[%w_]+): ([^\n]*)" do
-      seen[name] = seen[name] or value
-    end
+    session = machine.run(script,
+      { seconds = SECONDS, reboots = true, env = { VM_INIT = "systemd" } })
+    seen = session.seen
   end)
 
-  teardown(function() os.remove(disk) end)
-
-  local function check(name, expected)
-    assert.equal(expected, seen[name], name .. " in\n" .. text)
-  end
+  local function check(name, expected) session:check(name, expected) end
 
   it("has run bpfd before, and has booted twice", function()
     check("s1_install", "0")
     check("s1_reload", "0")
     check("s1_loaded", "accept pass xdp_stats")
     check("s1_counted", "all")
-    assert.truthy(seen.s2_boot, text)
+    assert.truthy(seen.s2_boot, session.text)
     assert.not_equal(seen.s1_boot, seen.s2_boot)
   end)
 

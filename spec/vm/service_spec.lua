@@ -1,12 +1,11 @@
 -- bpfd as a systemd service, where process 1 is systemd: scripts/setup.sh from end to end.
-local process = require "spec.support.process"
+local machine = require "spec.support.machine"
 
-local kernel = os.getenv "KERNEL" or "6.1"
 local SECONDS <const> = 1800 -- emulated, and this machine may have other work
 
 -- Each step prints one line `NAME: what was seen`. Packets come over a veth pair and are counted by
 -- the chain's programs in their maps.
-local session <const> = [[
+local script <const> = [[
 set -u
 say() { echo "$1: $2"; }
 count() {
@@ -83,21 +82,14 @@ cat /tmp/install.log /tmp/uninstall.log | sed 's/^/log: /'
 ]]
 
 describe("bpfd as a service", function()
-  local seen, text
+  local session, seen
 
   setup(function()
-    local result = process.run({ "scripts/vm/run.sh", kernel, session },
-      { env = { VM_INIT = "systemd", VM_TIMEOUT = tostring(SECONDS) }, seconds = SECONDS + 100 })
-    text = result.stdout .. result.stderr
-    seen = {}
-    for name, value in result.stdout:gmatch "([%w_]+): ([^\n]*)" do
-      seen[name] = seen[name] or value
-    end
+    session = machine.run(script, { seconds = SECONDS, env = { VM_INIT = "systemd" } })
+    seen = session.seen
   end)
 
-  local function check(name, expected)
-    assert.equal(expected, seen[name], name .. " in\n" .. text)
-  end
+  local function check(name, expected) session:check(name, expected) end
 
   it("is installed and started by scripts/setup.sh", function()
     check("install", "0")
