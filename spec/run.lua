@@ -1,5 +1,6 @@
--- Runs every spec file in a process of its own, some side by side, and ends with the line
--- `N passed, N failed, N skipped`. Zero tests are a failure, and so is a skip without a reason.
+-- Runs every spec file in a process of its own, some side by side, and ends with what failed, once
+-- more, and the line `N passed, N failed, N skipped`. Zero tests are a failure, and so is a skip
+-- without a reason.
 -- Usage: lua5.4 spec/run.lua [--smoke] [--soak] [FILE or DIRECTORY ...] [--filter=PATTERN ...]
 -- --smoke: beside them some in the test VM (spec/vm/smoke.lua); --soak: behind them five minutes of
 -- everything (scripts/soak.lua; SOAK_SECONDS). SPEC_RESULTS=FILE: tells each result there too, as
@@ -78,6 +79,7 @@ local function read_results(path)
 end
 
 local totals = { passed = 0, failed = 0, skipped = 0 }
+local failed = {} -- { file =, result = }, in the order in which they were told
 local told_to = os.getenv "SPEC_RESULTS" and assert(io.open(os.getenv "SPEC_RESULTS", "a"))
 if told_to then told_to:setvbuf "line" end -- it may be the same stream as the lines for people
 local AT_ONCE <const> = tonumber(os.getenv "SPEC_JOBS") or #uv.cpu_info()
@@ -94,11 +96,18 @@ local function indent(text)
   return "      " .. text:gsub("%s+$", ""):gsub("\n", "\n      ")
 end
 
+local function tell_result(result, file)
+  local place = file and file .. ": " or ""
+  print(("    %s: %s%s"):format(result.status, place, result.name))
+  print(indent(result.message or ""))
+end
+
 local function tell(file, results, output, milliseconds)
   local counts = { passed = 0, failed = 0, skipped = 0 }
   for _, result in ipairs(results) do
     counts[result.status] = counts[result.status] + 1
     totals[result.status] = totals[result.status] + 1
+    if result.status == "failed" then failed[#failed + 1] = { file = file, result = result } end
   end
   local line = ("%3d passed"):format(counts.passed)
   if AT_ONCE > 1 then line = ("%-52s "):format(file) .. line end
@@ -108,10 +117,7 @@ local function tell(file, results, output, milliseconds)
   print(("%s  (%.1f s)"):format(line, milliseconds / 1000))
   for _, result in ipairs(results) do
     if told_to then told_to:write(results_form.line(result)) end
-    if result.status ~= "passed" then
-      print(("    %s: %s"):format(result.status, result.name))
-      print(indent(result.message or ""))
-    end
+    if result.status ~= "passed" then tell_result(result) end
   end
   if counts.failed > 0 and output:find "%S" then
     print "    output:"
@@ -211,6 +217,8 @@ io.stdout:setvbuf "line"
 for _ = 1, AT_ONCE do start_next() end
 uv.run()
 if told_to then told_to:write(results_form.line { status = "complete", name = "" }):close() end
+-- again, behind hundreds of lines of what passed: the end is what people read
+for _, each in ipairs(failed) do tell_result(each.result, each.file) end
 local ran_none = totals.passed + totals.failed + totals.skipped == 0
 if ran_none then print "no test was run" end
 print(("%d passed, %d failed, %d skipped"):format(totals.passed, totals.failed, totals.skipped))
