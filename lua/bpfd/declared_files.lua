@@ -23,7 +23,7 @@ local OTHERS_WRITE <const> = 16 | 2 -- of the mode: group, others
 ---@field name string
 ---@field programs string?  JSON, as a client would send it
 ---@field problem string?   why it is not in force; what was applied before is
----@field pulling boolean?  its images are being asked for
+---@field under_way ("applying" | "pulling")?  its turn comes; its images are being asked for
 
 ---@param daemon table
 ---@param directory string
@@ -106,12 +106,12 @@ end
 
 -- Registries may be slow, or not be reached yet: others do not wait for them.
 local function pull(self, file)
-  file.pulling = true
+  file.under_way = "pulling"
   self.pulls = self.pulls + 1
   loop.spawn(function()
     local at_end <close> = setmetatable({}, { -- luacheck: ignore at_end
       __close = function()
-        file.pulling = nil
+        file.under_way = nil
         self.pulls = self.pulls - 1
         self.daemon.boot:look_again()
       end,
@@ -122,8 +122,9 @@ local function pull(self, file)
 end
 
 local function put_in_force(self, file)
-  if not file.programs or file.pulling then return end
+  if not file.programs or file.under_way == "pulling" then return end
   local good, err = apply(self, file, true)
+  file.under_way = nil
   if good then
     file.problem = nil
   elseif err.code == "ENODATA" then
@@ -174,6 +175,7 @@ function declared_files:run()
   self.files, self.by_name = files, {}
   for _, file in ipairs(files) do
     self.by_name[file.name] = file
+    if file.programs then file.under_way = "applying" end
     if file.problem then log.error("%s is not applied: %s", file.name, file.problem) end
   end
   end_removed(self)
@@ -195,7 +197,7 @@ end
 ---@return boolean
 function declared_files:is_expected(name)
   local file <const> = self.by_name[name]
-  return not self.was_read or file ~= nil and (file.problem ~= nil or file.pulling == true)
+  return not self.was_read or file ~= nil and (file.problem ~= nil or file.under_way ~= nil)
 end
 
 --- Whether something has failed that may succeed without the file being changed.
@@ -203,7 +205,7 @@ end
 function declared_files:may_succeed()
   if self.is_unread then return true end
   for _, file in ipairs(self.files) do
-    if file.problem and file.programs and not file.pulling then return true end
+    if file.problem and file.programs and not file.under_way then return true end
   end
   return false
 end

@@ -53,8 +53,8 @@ local function entry(name, file, state, counts)
 end
 
 -- What an apply could not do outweighs what waits.
-local function state_of(declared, problem, pulling)
-  if pulling then return { word = "pulling" } end
+local function state_of(declared, problem, under_way)
+  if under_way then return { word = under_way } end
   if problem then return { word = "failed", problem = problem } end
   local missing <const> = declared and declarations.missing(declared) or {}
   if #missing > 0 then return { word = "waiting", waiting_for = missing } end
@@ -67,7 +67,7 @@ local function declared(daemon)
   for _, file in ipairs(boot.files.files) do
     seen[file.name] = true
     table.insert(list, entry(file.name, boot.files.directory .. "/" .. file.name,
-      state_of(store:declaration(file.name), file.problem, file.pulling), counts))
+      state_of(store:declaration(file.name), file.problem, file.under_way), counts))
   end
   for _, name in ipairs(store:declarations()) do
     local kept <const> = not seen[name] and store:declaration(name)

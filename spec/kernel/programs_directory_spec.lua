@@ -73,6 +73,29 @@ describe("programs.d", function()
     assert.matches("web.lua +2 +applied\n", served:check "status")
   end)
 
+  it("is called applied when all that it declares runs, and no moment earlier", function()
+    local names <const>, entries <const> = {}, {}
+    for i = 1, 8 do entries[i] = entry("p" .. i, "veth0", i * 10) end
+    for i = 1, 4 do
+      names[i] = ("many-%d.lua"):format(i)
+      served:declaration(names[i], entries[2 * i - 1] .. entries[2 * i])
+    end
+    local reload = process.start { bpfctl.path, "--socket", served.socket, "reload" }
+    local seen = {}
+    repeat
+      local done <const> = not reload:alive()
+      for _, name in ipairs(names) do
+        local one <const> = state(name)
+        if one then
+          seen[one.state] = true
+          if one.state == "applied" then assert.equal(2, one.programs, name) end
+        end
+      end
+    until done
+    assert.equal(0, reload.status)
+    assert.same({ applying = true, applied = true }, seen)
+  end)
+
   it("is applied as a change where a file is another one, and ends with it", function()
     served:declaration("web.lua", entry("a", "veth0", 10) .. entry("b", "veth0", 20))
     served:check "reload"
