@@ -1,5 +1,5 @@
 -- Changes of chains taken back after they were in force, as when a later hook's swap is refused:
--- done to a real daemon's hooks while it does nothing itself.
+-- done to a real daemon's hooks while it stands still: it would put a pin back that it misses.
 local daemon = require "spec.support.daemon"
 local namespace = require "spec.support.namespace"
 local process = require "spec.support.process"
@@ -39,7 +39,9 @@ describe("a chain's change that is taken back", function()
   local function in_job(kind, attach_as, script)
     local text = ("local KIND, ATTACH_AS = %q, %s\n"):format(kind,
       attach_as and ("%q"):format(attach_as) or "nil") .. PRELUDE .. script
+    served.process:signal "sigstop"
     local told = pair.near:run({ "lua5.4", "-", served.run_dir .. "/fs" }, { stdin = text })
+    served.process:signal "sigcont"
     assert.equal(0, told.exit, told.stderr)
   end
 
