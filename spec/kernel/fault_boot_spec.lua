@@ -25,9 +25,12 @@ local function entry_by_hand()
   return entry
 end
 
-local FILE <const> = ('program "from a file" { path = "%s", name = "count_tc", attach = { type = \z
-  "tcx", iface = "veth0", direction = "ingress", priority = 5 }, global = { VERDICT = \z
-  "u32:4294967295" } }\n'):format(rpc.object)
+local function file_text()
+  local params <const>, object <const> = programs.of("tcx", 5)
+  return ('program "from a file" { path = "%s", name = "%s", attach = { type = "%s", \z
+    iface = "veth0", direction = "ingress", priority = 5 }, global = { VERDICT = "%s" } }\n')
+    :format(object, params.name, params.attach.type, params.global.VERDICT)
+end
 
 -- Everything that comes back by itself: programs of several types, one of which shares the maps of
 -- one on another hook, a declaration, and a file of programs.d.
@@ -38,7 +41,7 @@ local function lay(self)
   assert(load(self, "tc", 20))
   assert(load(self, "tracepoint"))
   assert(rpc.apply(self.served, HAND, { entry_by_hand() }))
-  self.served:declaration("file.lua", FILE)
+  self.served:declaration("file.lua", file_text())
   assert(rpc.call(self.served, "system.reload"))
   self.laid_count = #self:listed()
 end
@@ -167,7 +170,7 @@ describe("a start after a reboot", function()
 
   it("goes on to programs.d where a job dies behind its swap", function()
     assert(load_xdp(self))
-    self.served:declaration("file.lua", FILE)
+    self.served:declaration("file.lua", file_text())
     assert(rpc.call(self.served, "system.reload"))
     end_boot(self)
     self.faults:arm("count", {})
@@ -181,7 +184,7 @@ describe("a start after a reboot", function()
   end)
 
   it("has programs.d in force whichever process of it cannot be made", function()
-    self.served:declaration("file.lua", FILE)
+    self.served:declaration("file.lua", file_text())
     local at = 0
     repeat
       at = at + 1

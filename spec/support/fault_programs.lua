@@ -27,12 +27,13 @@ local kinds <const> = {
   fentry = { probe.object, "on_fentry", { fn_name = here }, traced },
 }
 
----@param type_name string
+---@param type_name string  "tcx": another "tc" where the kernel has no TCX
 ---@param priority integer?  of types that have one
 ---@param v string?          its metadata: v tells one from another
 ---@return table params   of program.load, and of an entry of a declaration
 ---@return string object  path of the object file
 function programs.of(type_name, priority, v)
+  if type_name == "tcx" and probe.missing "tcx" then type_name = "tc" end
   local object <const>, name <const>, place <const>, global <const> = table.unpack(kinds[type_name])
   local attach = { type = type_name, priority = priority }
   for key, value in pairs(place) do attach[key] = value end
