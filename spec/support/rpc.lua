@@ -88,7 +88,8 @@ end
 ---@param text string
 ---@return string
 function rpc.masked(text)
-  return (text:gsub("(chains/%a+%-%d+%-[%w-]+)/%d+", "%1/N"):gsub("xdp %d+", "xdp N"))
+  return (text:gsub("(chains/%a+%-%d+%-[%w-]+)/%d+", "%1/N"):gsub("xdp %d+", "xdp N")
+    :gsub("( 0xbfd .-) id %d+", "%1 id N"))
 end
 
 ---The masked scan, once it equals that of `before`, or the last within a second.
