@@ -22,7 +22,8 @@ struct json_work *new_json_work(lua_State *L);
 void release_json_work(struct json_work *work);
 
 /*
- * encode(value, ranks, sorted) -> text on one line. ranks: { key = place }, other keys behind
+ * encode(value, ranks, sorted, is_line) -> text on one line, with its end where it is_line.
+ * ranks: { key = place }, other keys behind
  * these; sorted: by name, where else as the table has them
  */
 int json_encode(lua_State *L);

@@ -320,6 +320,7 @@ static void write_value(struct writer *writer, bool of_user)
 int json_encode(lua_State *L)
 {
 	struct writer writer = {.L = L, .ranks = 2, .sorted = lua_toboolean(L, 3)};
+	bool is_line = lua_toboolean(L, 4);
 	struct json_work *work;
 
 	luaL_checktype(L, 2, LUA_TTABLE);
@@ -331,6 +332,8 @@ int json_encode(lua_State *L)
 	writer.text = work->text;
 	lua_pushvalue(L, 1);
 	write_value(&writer, false);
+	if (is_line)
+		append(&writer, "\n", 1);
 	lua_pushlstring(L, work->text->buf, (size_t)work->text->bpos);
 	release_json_work(work);
 	return 1;

@@ -145,6 +145,17 @@ static int raise_descriptor_limit(lua_State *L)
 	return 0;
 }
 
+/* keep_free(bytes) -> whether: so much that is free stays this process's until trim gives it back,
+ * and nothing smaller is mapped by itself. glibc's default, 128 KiB, is one long answer. */
+static int keep_free(lua_State *L)
+{
+	int bytes = (int)luaL_checkinteger(L, 1);
+
+	luaL_argcheck(L, bytes >= 0, 1, "out of range");
+	lua_pushboolean(L, mallopt(M_TRIM_THRESHOLD, bytes) && mallopt(M_MMAP_THRESHOLD, bytes));
+	return 1;
+}
+
 /* trim() -> whether the allocator gave pages back to the kernel */
 static int trim(lua_State *L)
 {
@@ -158,6 +169,7 @@ const luaL_Reg process_functions[] = {
     {"group_name", group_name},
     {"identity", identity},
     {"kill", kill_process},
+    {"keep_free", keep_free},
     {"limit_data", limit_data},
     {"leave", leave},
     {"raise_descriptor_limit", raise_descriptor_limit},

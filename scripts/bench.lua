@@ -109,9 +109,12 @@ local function bench_list(bpfd, near)
   ratio("bpfctl list with 100 programs, for bpftool prog list", ours, theirs, 3)
 end
 
--- Memory: what the kernel calls resident, after the daemon had a moment to collect.
+-- Memory: what the kernel calls resident. The heap is made small some seconds after the last
+-- request.
+local QUIET <const> = 5000 -- milliseconds
 
 local function resident(bpfd)
+  uv.sleep(QUIET)
   local file <close> = assert(io.open(("/proc/%d/status"):format(bpfd.pid)))
   return tonumber(file:read("a"):match "VmRSS:%s+(%d+) kB")
 end

@@ -2,6 +2,11 @@
 local json = require "bpf.json"
 
 describe("json", function()
+  it("writes a message as one line, whatever stands in it", function()
+    assert.equal('{"name":"a\\nb","programs":[{"id":1},2]}\n',
+      json.line { name = "a\nb", programs = { json.raw '{"id":1}', 2 } })
+  end)
+
   it("keeps integers exact up to 64 bits, unsigned ones too", function()
     assert.equal("[9007199254740993,-9223372036854775808]",
       json.encode { 9007199254740993, math.mininteger })

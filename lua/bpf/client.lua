@@ -247,7 +247,7 @@ function session:call(method, params, options)
   local id <const> = self.last_id + 1
   self.last_id, self.is_waiting = id, true
   local request <const> = { jsonrpc = "2.0", id = id, method = method, params = params }
-  send_line(self, json.encode(request) .. "\n", given)
+  send_line(self, json.line(request), given)
   return wait_for_answer(self, id, options)
 end
 

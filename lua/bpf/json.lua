@@ -83,12 +83,12 @@ end
 
 local raw_meta = { __name = "bpf.json.raw" }
 
-function raw_meta:__tojson() return self[1] end
+function raw_meta:__tojson() return self.text end
 
 --- A value that has its JSON form already.
 ---@param text string
----@return table
-function json.raw(text) return setmetatable({ text }, raw_meta) end
+---@return { text: string }
+function json.raw(text) return setmetatable({ text = text }, raw_meta) end
 
 --- A text in quotes. What is no text a terminal shows, such as control characters, is escaped.
 ---@param text string
@@ -138,5 +138,10 @@ end
 function json.encode(value, options)
   return codec.encode(value, rank, options and options.sorted or false)
 end
+
+--- The same with the end of a line, as messages are sent.
+---@param value any
+---@return string
+function json.line(value) return codec.encode(value, rank, false, true) end
 
 return json

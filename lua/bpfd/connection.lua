@@ -145,7 +145,7 @@ end
 ---@param descriptors table?
 function connection:send(message, descriptors)
   if self.closed then return close_all(descriptors or {}) end
-  local line <const> = json.encode(message) .. "\n"
+  local line <const> = json.line(message)
   table.insert(self.unsent, { line = line, at = 1, descriptors = descriptors })
   self.unsent_size = self.unsent_size + #line
   if self.unsent_size > UNSENT or #line > MUCH and self.server.excess(self) then

@@ -22,7 +22,11 @@ local service = require "bpfd.service"
 
 local LAST_JOBS <const> = 20 -- seconds that a stop waits for what is under way
 
-local TIDY <const> = 5 -- seconds between two looks at the heap
+local TIDY <const> = 2 -- seconds without a request until the heap is made small
+local KEPT_FREE <const> = 8 << 20 -- bytes of it, until then
+-- Work of the collector for each 16 bytes that are allocated. By default, 100, one list of a
+-- hundred programs in twenty-five did a whole sweep: 3 ms of its processor time and not 0.2 (6.18).
+local COLLECTED <const> = 8
 
 local daemon = {}
 daemon.__index = daemon
@@ -71,14 +75,23 @@ local function open_parts(self, options)
   return self.privilege, err
 end
 
--- A list of a thousand programs is a few megabytes of heap for a moment; they are given back.
+local function keep_heap_quick()
+  core.system.keep_free(KEPT_FREE)
+  collectgarbage("incremental", 0, COLLECTED, 0)
+end
+
+-- A list of a thousand programs is a few megabytes of heap for a moment; they are given back when
+-- nobody asks any more, who would wait meanwhile.
 local function stay_small(self)
-  local served
+  local served, is_small
   return loop.after(TIDY, function()
-    if served == self.server.served then return end
-    served = self.server.served
-    collectgarbage()
-    core.system.trim()
+    if served ~= self.server.served then
+      served, is_small = self.server.served, false
+    elseif not is_small then
+      collectgarbage()
+      core.system.trim()
+      is_small = true
+    end
   end, true)
 end
 
@@ -136,6 +149,7 @@ end
 function daemon.start(options)
   core.service.ignore_signals()
   core.system.raise_descriptor_limit()
+  keep_heap_quick()
   load_what_jobs_need()
   local self = setmetatable({ config = options.config, config_path = options.config_path,
     unwritten = {}, started_at = core.system.clock(), started = core.system.clock "monotonic" },

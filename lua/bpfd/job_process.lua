@@ -51,7 +51,7 @@ local plain <const> = job_process.plain
 
 -- The child: what it does, and what it says.
 
-local function tell(pipe, message) system.write(pipe, json.encode(message) .. "\n") end
+local function tell(pipe, message) system.write(pipe, json.line(message)) end
 
 -- Does the work; what came of it is the last that is said of it.
 local function perform(work, pipe, socket)

@@ -89,24 +89,24 @@ local function attach_now(daemon, row, parts, iface, known)
   return table.concat(texts) .. "}"
 end
 
---- What a list shows of one of ours, as JSON.
+--- What a list shows of one of ours, as a value that json.encode takes as it is.
 ---@param daemon table
 ---@param row table    of the store, by `programs` or `program`; or, of one that is not in it yet,
 ---  with the parts that it would have
 ---@param known table  what this list has asked for already: chains by hook, names by ifindex;
 ---  filled
----@return string
+---@return { text: string }
 function program_object.listed(daemon, row, known)
   local shown <const>, id <const> = daemon.store.shown, row.id
   local iface <const> = iface_of(row, known)
   local before <const> = shown[id]
-  if before and before.iface == iface then return before.text end
+  if before and before.iface == iface then return before.value end
   local stored <const> = daemon.store:parts_to_show(id)
   local parts <const> = stored or row
-  local text <const> = ('%s,"attach":%s}'):format(parts.object:sub(1, -2),
-    attach_now(daemon, row, parts, iface, known))
-  shown[id] = stored and { iface = iface, text = text } or nil
-  return text
+  local value <const> = json.raw(('%s,"attach":%s}'):format(parts.object:sub(1, -2),
+    attach_now(daemon, row, parts, iface, known)))
+  shown[id] = stored and { iface = iface, value = value } or nil
+  return value
 end
 
 local function add_details(object, daemon, row)
@@ -149,7 +149,7 @@ function program_object.whole(daemon, row)
   local info
   info, err = program:info()
   if not info then return nil, err end
-  local object = json.decode(program_object.listed(daemon, row, {}), { null = true })
+  local object = json.decode(program_object.listed(daemon, row, {}).text, { null = true })
   add_details(object, daemon, row)
   object.kernel = kernel_object(info, row)
   return object
@@ -161,7 +161,7 @@ function program_object.loaded(daemon, row)
   local object, err = program_object.whole(daemon, row)
   if object then return object end
   log.warning("what the kernel tells of program %d is left out: %s", row.id, tostring(err))
-  object = json.decode(program_object.listed(daemon, row, {}), { null = true })
+  object = json.decode(program_object.listed(daemon, row, {}).text, { null = true })
   add_details(object, daemon, row)
   object.kernel = kernel_object({ id = row.id, map_ids = {} }, row)
   return object

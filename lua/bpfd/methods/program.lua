@@ -182,18 +182,18 @@ local function wanted_types(value)
   return set
 end
 
--- Ours are ready texts; so are the others made, to stand among them in order.
-local function add_foreign(daemon, list, own, types)
+-- Those that are not ours; `values` knows all of ours.
+local function add_foreign(daemon, values, ids, types)
   local attaches <const> = foreign_chains.attaches(daemon)
   for id in bpf.program.each() do
-    local found <close> = not own[id] and bpf.program.open_id(id) or nil
+    local found <close> = values[id] == nil and bpf.program.open_id(id) or nil
     local info = found and found:info()
     if info and (not types or types[info.type]) then
-      table.insert(list, { id = id, text = json.encode(
-        program_object.foreign(info, false, attaches[id])) })
+      values[id] = program_object.foreign(info, false, attaches[id])
+      table.insert(ids, id)
     end
   end
-  table.sort(list, function(a, b) return a.id < b.id end)
+  table.sort(ids)
 end
 
 program["program.list"] = {
@@ -206,17 +206,16 @@ program["program.list"] = {
     matches, err = metadata.filter(params)
     if err then return nil, err end
     chain_follow.catch_up(daemon)
-    local list, own, chains = {}, {}, {}
+    local values, ids, known = {}, {}, {}
     for row in daemon.store:programs() do
-      own[row.id] = true
-      if (not types or types[row.type]) and (not matches
-          or matches(json.decode(daemon.store:parts_to_show(row.id).object).metadata)) then
-        table.insert(list, { id = row.id, text = program_object.listed(daemon, row, chains) })
-      end
+      local is_wanted <const> = (not types or types[row.type]) and (not matches
+        or matches(json.decode(daemon.store:parts_to_show(row.id).object).metadata))
+      values[row.id] = is_wanted and program_object.listed(daemon, row, known) or false
+      if is_wanted then table.insert(ids, row.id) end
     end
-    if params.all == true and not matches then add_foreign(daemon, list, own, types) end
-    for place, item in ipairs(list) do list[place] = item.text end
-    return { programs = json.raw("[" .. table.concat(list, ",") .. "]") }
+    if params.all == true and not matches then add_foreign(daemon, values, ids, types) end
+    for place, id in ipairs(ids) do ids[place] = values[id] end
+    return { programs = ids }
   end,
 }
 
