@@ -120,8 +120,10 @@ describe("an interface that bpfd and xdp-loader change at the same time", functi
   end)
 
   local function expect_one_dispatcher()
-    local _, count = xdp_loader.pins():gsub("dispatch%-%d+%-%d+\n", "")
-    assert.equal(1, count, xdp_loader.pins())
+    local pins <const> = xdp_loader.pins()
+    local _, count = pins:gsub("dispatch%-%d+%-%d+\n", "")
+    assert.equal(1, count, pins .. process.run({ "sh", "-c", -- whether they are anywhere
+      "ls -laR /sys/fs/bpf 2>&1; grep bpf /proc/self/mountinfo" }).stdout)
   end
 
   it("is as it was, or as it was to be, at whatever moment a job of bpfd's dies", function()
