@@ -22,9 +22,9 @@ struct json_work *new_json_work(lua_State *L);
 void release_json_work(struct json_work *work);
 
 /*
- * encode(value, ranks, sorted, is_line) -> text on one line, with its end where it is_line.
- * ranks: { key = place }, other keys behind
- * these; sorted: by name, where else as the table has them
+ * encode(value, ranks, sorted, is_line) -> text on one line; is_line: with the line's end.
+ * ranks: { key = place }, other keys behind these; sorted: by name, where else as the table has
+ * them
  */
 int json_encode(lua_State *L);
 
